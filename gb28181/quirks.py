@@ -1,0 +1,91 @@
+"""What families of devices do otherwise than their edition says: data, no code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quirks:
+    """The habits of one peer. The defaults suit a peer that follows the standard.
+
+    Reading is tolerant for everybody; a field here changes what is sent, or says which of two
+    readings of the standard a peer follows.
+    """
+
+    charset: str | None = None
+    """The charset of XML sent to the peer: ``UTF-8``, ``GBK``, ... ``None``: the edition's.
+
+    Seen: devices with an Android system, small vendors.
+    """
+    adopt_ssrc: bool = True
+    """Take the stream that arrives on a session's own port also under a wrong SSRC.
+
+    Seen: Dahua sends 0; Hikvision firmware of 2022 chooses its own (ossrs/srs issues 2047, 4561).
+    """
+    symmetric: bool = True
+    """Send signalling to where the peer's last request came from, not to its Contact.
+
+    Seen: all devices behind address translation (wvp-GB28181-pro has the same switch).
+    """
+    date_header: bool = True
+    """Write ``Date`` as local time into the answer to REGISTER.
+
+    Seen: most devices set their clock by it; a few break on it (wvp-GB28181-pro, LiveGBS).
+    """
+    record_type_all: bool = True
+    """Always write ``Type`` into a RecordInfo query.
+
+    Seen: Dahua recorders do not answer without (comment in wvp-GB28181-pro).
+    """
+    stream_attribute: str = "streamnumber"
+    """The ``a=`` line of an offer that selects the stream; the 2022 edition's own by default.
+
+    Seen: ``stream`` (older devices), ``streamprofile`` (Dahua), ``streamMode`` with ``MAIN`` and
+    ``SUB`` (TP-LINK, Mercury); all listed in wvp-GB28181-pro.
+    """
+    config_target: str = "device"
+    """Whose code a configuration command carries: ``device`` or ``channel``.
+
+    Seen: Dahua needs the device's; Uniview logs out at the channel's (wvp-GB28181-pro).
+    """
+
+
+_FAMILIES: Mapping[str, Quirks] = MappingProxyType(
+    {
+        "dahua": Quirks(stream_attribute="streamprofile"),
+        "hikvision": Quirks(stream_attribute="stream"),
+        "mercury": Quirks(stream_attribute="streamMode"),
+        "tp-link": Quirks(stream_attribute="streamMode"),
+    }
+)
+
+# What DeviceInfo, catalogue items and User-Agent call the families, in lower case.
+_NAMES = (
+    ("hikvision", "hikvision"),
+    ("海康", "hikvision"),
+    ("embedded net d", "hikvision"),
+    ("dahua", "dahua"),
+    ("大华", "dahua"),
+    ("tp-link", "tp-link"),
+    ("tplink", "tp-link"),
+    ("mercury", "mercury"),
+)
+
+
+def families() -> Mapping[str, Quirks]:
+    """Return the known families by their name in lower case."""
+    return _FAMILIES
+
+
+def quirks_for(manufacturer: str) -> Quirks:
+    """Find the habits by what a peer calls itself, in Manufacturer or User-Agent.
+
+    Returns:
+        The family's habits; those of a peer that follows the standard when nobody is known.
+    """
+    text = manufacturer.lower()
+    family = next((family for name, family in _NAMES if name in text), None)
+    return Quirks() if family is None else _FAMILIES[family]
