@@ -1,0 +1,356 @@
+"""Typed values of header fields, read from their text and written back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from .errors import MalformedMessage
+from .uri import SipUri
+from .uri import parse as parse_uri
+
+# RFC 3261 25.1. A generic parameter may also be a host, hence the colon and the brackets.
+_TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
+_PLAIN_VALUE = re.compile(r"[A-Za-z0-9\-.!%*_+`'~:\[\]/@$&]+\Z")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_QUOTES_AND_ESCAPES = re.compile(r'(["\\])')
+_BETWEEN_COMMAS = re.compile(r'(?:[^",<]|"(?:[^"\\]|\\.)*"?|<[^>]*>?)+', re.DOTALL)
+_BETWEEN_SEMICOLONS = re.compile(r'(?:[^";]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
+_VIA = re.compile(
+    r"\s*SIP\s*/\s*2\.0\s*/\s*([^\s/;,]+)\s+(?:\[([^\]\s]+)\]|([^\s;:,\[\]]+))"
+    r"\s*+(?::\s*+(\d{1,5}))?+\s*+(?:;(.*))?\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+_CSEQ = re.compile(r"\s*(\d{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)\s*\Z", re.ASCII)
+_AUTH_PARAMETER = re.compile(
+    r"""(?<![^\s,"'])([^\s=,"']+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|'([^']*)'|([^\s,]*))""", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """One hop that a request has taken.
+
+    Source: RFC 3261 20.42, RFC 3581.
+    """
+
+    transport: str
+    """Upper case: UDP, TCP, TLS."""
+    host: str
+    """The sent-by host; IPv6 without brackets."""
+    port: int | None = None
+    parameters: dict[str, str | None] = field(default_factory=dict, hash=False)
+    """Names in lower case; a parameter without a value has None."""
+
+    @property
+    def branch(self) -> str:
+        """The branch, empty when there is none (RFC 2543)."""
+        return self.parameters.get("branch") or ""
+
+    @property
+    def received(self) -> str | None:
+        """The address the next hop saw; IPv6 without brackets."""
+        value = self.parameters.get("received")
+        return None if value is None else value.strip("[]")
+
+    @property
+    def wants_rport(self) -> bool:
+        """Tell whether the sender asked for the answer at its source port."""
+        return "rport" in self.parameters
+
+    @property
+    def rport(self) -> int | None:
+        """The source port the next hop saw, None while it is not filled in or is no port."""
+        value = self.parameters.get("rport")
+        if value is None or not (value.isascii() and value.isdigit()) or len(value) > 5:
+            return None
+        return int(value) if int(value) <= 65535 else None
+
+    @property
+    def sent_by(self) -> str:
+        """Host and port as written, in lower case: what a transaction is matched by."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host.lower() if self.port is None else f"{host.lower()}:{self.port}"
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port is None else f":{self.port}"
+        return f"SIP/2.0/{self.transport} {host}{port}{format_parameters(self.parameters)}"
+
+
+@dataclass(frozen=True, slots=True)
+class NameAddr:
+    """A From, To, Contact, Route or Record-Route value.
+
+    Source: RFC 3261 20.10.
+    """
+
+    display: str
+    """Display name without quotes and escapes; empty when there is none."""
+    uri: SipUri
+    parameters: dict[str, str | None] = field(default_factory=dict, hash=False)
+    """Parameters of the header field, not of the URI. Names in lower case."""
+
+    @property
+    def tag(self) -> str | None:
+        """The tag; None when there is none."""
+        return self.parameters.get("tag")
+
+    def __str__(self) -> str:
+        display = f"{quote(self.display)} " if self.display else ""
+        return f"{display}<{self.uri}>{format_parameters(self.parameters)}"
+
+
+@dataclass(frozen=True, slots=True)
+class CSeq:
+    """A command sequence number and the method it belongs to."""
+
+    number: int
+    method: str
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.method}"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One WWW-Authenticate value.
+
+    Source: RFC 3261 20.44, RFC 7616 3.3.
+    """
+
+    scheme: str
+    """As written, for example ``Digest``."""
+    parameters: dict[str, str] = field(default_factory=dict, hash=False)
+    """Names in lower case, values without quotes."""
+
+    @property
+    def is_digest(self) -> bool:
+        """Tell whether the scheme is Digest."""
+        return self.scheme.lower() == "digest"
+
+    @property
+    def realm(self) -> str:
+        """The realm, empty when there is none."""
+        return self.parameters.get("realm", "")
+
+    @property
+    def nonce(self) -> str:
+        """The nonce, empty when there is none."""
+        return self.parameters.get("nonce", "")
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm as written; MD5 when there is none."""
+        return self.parameters.get("algorithm") or "MD5"
+
+    @property
+    def qop(self) -> list[str]:
+        """The offered qualities of protection in lower case; empty for RFC 2069."""
+        offered = self.parameters.get("qop", "").lower().split(",")
+        return [value.strip() for value in offered if value.strip()]
+
+    @property
+    def is_stale(self) -> bool:
+        """Tell whether only the nonce was refused, not the password."""
+        return self.parameters.get("stale", "").lower() == "true"
+
+    def __str__(self) -> str:
+        return f"{self.scheme} {_format_auth_parameters(self.parameters)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One Authorization value.
+
+    Source: RFC 3261 20.7, RFC 7616 3.4.
+    """
+
+    scheme: str
+    """As written, for example ``Digest``."""
+    parameters: dict[str, str] = field(default_factory=dict, hash=False, repr=False)
+    """Names in lower case, values without quotes."""
+
+    @property
+    def is_digest(self) -> bool:
+        """Tell whether the scheme is Digest."""
+        return self.scheme.lower() == "digest"
+
+    @property
+    def username(self) -> str:
+        """The user name, empty when there is none."""
+        return self.parameters.get("username", "")
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm as written; MD5 when there is none."""
+        return self.parameters.get("algorithm") or "MD5"
+
+    def __str__(self) -> str:
+        return f"{self.scheme} {_format_auth_parameters(self.parameters)}"
+
+
+def parse_via(text: str) -> Via:
+    """Read one Via value.
+
+    Raises:
+        MalformedMessage: It is not one.
+    """
+    matched = _VIA.match(text)
+    if matched is None:
+        raise MalformedMessage(f"Via is not understood: {text[:80]!r}")
+    transport, address, host, port, tail = matched.groups()
+    number = None if port is None else int(port)
+    if number is not None and number > 65535:
+        raise MalformedMessage(f"port {number} in Via does not exist")
+    return Via(transport.upper(), address or host, number, parse_parameters(tail) if tail else {})
+
+
+def parse_name_addr(text: str) -> NameAddr:
+    """Read one name-addr or addr-spec with the parameters of its header field.
+
+    Without angle brackets every parameter belongs to the header field (RFC 3261 20.10).
+
+    Raises:
+        MalformedMessage: It is not one.
+    """
+    text = text.strip()
+    display = ""
+    if text.startswith('"'):
+        quoted = _QUOTED.match(text)
+        if quoted is None:
+            raise MalformedMessage(f"display name without closing quote: {text[:80]!r}")
+        display = _ESCAPED.sub(r"\1", quoted[1])
+        text = text[quoted.end() :].lstrip()
+        if not text.startswith("<"):
+            raise MalformedMessage(f"display name without <address>: {text[:80]!r}")
+    before, opened, rest = text.partition("<")
+    if not opened:
+        address, _, tail = text.partition(";")
+        return NameAddr("", parse_uri(address), parse_parameters(tail))
+    address, closed, tail = rest.partition(">")
+    if not closed:
+        raise MalformedMessage(f"address without closing bracket: {text[:80]!r}")
+    tail = tail.strip()
+    if tail and not tail.startswith(";"):
+        raise MalformedMessage(f"text after the address: {text[:80]!r}")
+    display = display or _unquoted_display(before)
+    return NameAddr(display, parse_uri(address), parse_parameters(tail) if tail else {})
+
+
+def parse_cseq(text: str) -> CSeq:
+    """Read a CSeq value.
+
+    Raises:
+        MalformedMessage: It is not one, or the number needs more than 32 bits.
+    """
+    matched = _CSEQ.match(text)
+    if matched is None or int(matched[1]) >= 2**32:
+        raise MalformedMessage(f"CSeq is not understood: {text[:80]!r}")
+    return CSeq(int(matched[1]), matched[2])
+
+
+def parse_challenge(text: str) -> Challenge:
+    """Read one WWW-Authenticate value; values in single quotes and without commas are taken."""
+    scheme, parameters = _parse_auth(text)
+    return Challenge(scheme, parameters)
+
+
+def parse_credentials(text: str) -> Credentials:
+    """Read one Authorization value; values in single quotes and without commas are taken."""
+    scheme, parameters = _parse_auth(text)
+    return Credentials(scheme, parameters)
+
+
+def parse_parameters(text: str) -> dict[str, str | None]:
+    """Read ``;name=value`` lists; a leading semicolon may be missing.
+
+    Names come in lower case, quoted values without quotes. Of a repeated name the first counts.
+    """
+    parts = _BETWEEN_SEMICOLONS.findall(text) if '"' in text else text.split(";")
+    parameters: dict[str, str | None] = {}
+    for part in parts:
+        name, equals, value = part.partition("=")
+        name = name.strip().lower()
+        if name and name not in parameters:
+            parameters[name] = unquote(value.strip()) if equals else None
+    return parameters
+
+
+def format_parameters(parameters: Mapping[str, str | None]) -> str:
+    """Write parameters, each with its leading semicolon; values that need it are quoted."""
+    written = []
+    for name, value in parameters.items():
+        if value is None:
+            written.append(f";{name}")
+        elif _PLAIN_VALUE.match(value):
+            written.append(f";{name}={value}")
+        else:
+            written.append(f";{name}={quote(value)}")
+    return "".join(written)
+
+
+def split_values(text: str) -> list[str]:
+    """Cut a header field of several values at its commas, not at those within quotes or <>."""
+    if "," not in text:
+        return [text.strip()]
+    return [part.strip() for part in _BETWEEN_COMMAS.findall(text) if part.strip()]
+
+
+def quote(text: str) -> str:
+    """Write a quoted string."""
+    return '"' + _QUOTES_AND_ESCAPES.sub(r"\\\1", text) + '"'
+
+
+def unquote(text: str) -> str:
+    """Take the double quotes and escapes off a quoted string; other text stays as it is."""
+    if text[:1] != '"':
+        return text
+    return _ESCAPED.sub(r"\1", text[1:-1] if len(text) > 1 and text[-1] == '"' else text[1:])
+
+
+def is_token(text: str) -> bool:
+    """Tell whether a text is a token (RFC 3261 25.1)."""
+    return _TOKEN.match(text) is not None
+
+
+def _unquoted_display(text: str) -> str:
+    text = text.strip()
+    # Single quotes are token characters; devices use them as if they were quotes.
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        return text[1:-1]
+    return text
+
+
+def _parse_auth(text: str) -> tuple[str, dict[str, str]]:
+    scheme, _, rest = text.strip().partition(" ")
+    if not is_token(scheme):
+        raise MalformedMessage("credentials or challenge without a scheme")
+    return scheme, dict(_auth_parameters(rest))
+
+
+def _auth_parameters(text: str) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    for matched in _AUTH_PARAMETER.finditer(text):
+        name = matched[1].lower()
+        if name in seen:
+            # A second value of a parameter would let two readers see different credentials.
+            raise MalformedMessage(f"parameter {name[:40]!r} is repeated")
+        seen.add(name)
+        if matched[2] is not None:
+            yield name, _ESCAPED.sub(r"\1", matched[2])
+        else:
+            yield name, matched[3] if matched[3] is not None else matched[4]
+
+
+# RFC 7616 3.3 and 3.4: these are written without quotes, all others with.
+_UNQUOTED = frozenset({"algorithm", "stale", "nc"})
+
+
+def _format_auth_parameters(parameters: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"{name}={value}" if name in _UNQUOTED and is_token(value) else f"{name}={quote(value)}"
+        for name, value in parameters.items()
+    )

@@ -1,0 +1,282 @@
+"""Reads SIP messages from datagrams and byte streams, within limits.
+
+What real devices get wrong and what is plain is read: bare line feeds, folded lines, missing
+blanks after the colon, blank lines before a message, a datagram without Content-Length or with a
+shorter one. What would let two readers see different messages is refused: stray carriage returns,
+contradicting lengths, repeated fields that may stand only once.
+
+Source: RFC 3261 7, 18.3, 25.1; RFC 4475.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .errors import MalformedMessage
+from .headers import is_token
+from .message import KNOWN_NAMES, Headers, Request, Response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a peer may send before it is refused, in bytes or numbers."""
+
+    head: int = 32_768
+    """Start line and header fields together. More is answered 513."""
+    line: int = 16_384
+    """One header field after unfolding."""
+    fields: int = 256
+    """Number of header fields."""
+    body: int = 4 * 1024 * 1024
+    """One body on a stream; a datagram has its own limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """Blank lines between two messages of a stream."""
+
+    is_ping: bool
+    """A double CRLF, which asks for a single one as its answer (RFC 5626 3.5.1)."""
+
+
+DEFAULT_LIMITS = Limits()
+
+_SINGLE = frozenset({"call-id", "from", "to", "cseq", "content-length", "max-forwards"})
+_STATUS_LINE = re.compile(r"SIP/(\d{1,4}\.\d{1,4})[ \t]+(\d{3})(?:[ \t]+(.*))?\Z", re.I | re.ASCII)
+_VERSION = re.compile(r"SIP/\d{1,4}\.\d{1,4}\Z", re.IGNORECASE | re.ASCII)
+_FOLD = re.compile(r"[ \t]*\n[ \t]+")
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_LENGTH = re.compile(r"\d{1,10}\Z", re.ASCII)
+
+
+def is_keepalive(data: bytes) -> bool:
+    """Tell whether a datagram holds only what keeps a NAT mapping open: blanks or zeros."""
+    return not data.strip(b"\r\n\0 \t")
+
+
+def parse_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Request | Response:
+    """Read the one message of a datagram.
+
+    Via, From, To, Call-ID and CSeq are there and well formed in what is returned. Without
+    Content-Length the body is the rest; bytes behind its end are dropped (RFC 3261 18.3).
+
+    Raises:
+        MalformedMessage: It cannot be read, or Content-Length is longer than the datagram.
+    """
+    data = data.lstrip(b"\r\n")
+    end = _END_OF_HEAD.search(data)
+    head, body = (data, b"") if end is None else (data[: end.start()], data[end.end() :])
+    message, fault = _read_head(head, limits)
+    length = _content_length(message)
+    if length is not None and length > len(body):
+        fault = MalformedMessage(
+            f"Content-Length is {length}, the datagram holds {len(body)} bytes of body"
+        )
+    message.body = body if length is None else body[:length]
+    fault = fault or _find_fault(message)
+    if fault is not None:
+        raise _answerable(fault, message)
+    return message
+
+
+class StreamParser:
+    """Cuts a byte stream into messages by Content-Length.
+
+    Source: RFC 3261 7.5, 18.3.
+    """
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._buffer = bytearray()
+        self._searched = 0
+        self._blank_lines = 0
+        self._head: tuple[Request | Response, MalformedMessage | None, int] | None = None
+        self._is_broken = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether the stream stands between two messages."""
+        return self._head is None and not self._buffer
+
+    def push(self, data: bytes) -> list[Request | Response | KeepAlive | MalformedMessage]:
+        """Take bytes as they came from the socket; return what they complete, in order.
+
+        A message that is framed well and broken otherwise is returned as the error, not raised,
+        and the stream goes on behind it. After an error with ``is_fatal`` nothing is read any
+        more; the connection must be closed.
+        """
+        taken: list[Request | Response | KeepAlive | MalformedMessage] = []
+        if self._is_broken:
+            return taken
+        self._buffer += data
+        try:
+            while self._take_head(taken) and self._take_body(taken):
+                pass
+        except MalformedMessage as exc:
+            exc.is_fatal = self._is_broken = True
+            self._buffer.clear()
+            taken.append(exc)
+        return taken
+
+    def _take_head(self, taken: list[Request | Response | KeepAlive | MalformedMessage]) -> bool:
+        if self._head is not None:
+            return True
+        if self._buffer.startswith((b"\r", b"\n")):
+            self._take_blank_lines(taken)
+        end = _END_OF_HEAD.search(self._buffer, self._searched)
+        size = len(self._buffer) if end is None else end.start()
+        _check_head_size(size, self._limits)
+        if end is None:
+            # The end may have begun with the last two bytes.
+            self._searched = max(0, size - 2)
+            return False
+        message, fault = _read_head(bytes(self._buffer[:size]), self._limits)
+        length = _content_length(message)
+        if length is None:
+            raise _answerable(MalformedMessage("Content-Length is missing on a stream"), message)
+        if length > self._limits.body:
+            raise _answerable(_too_large(f"a body of {length} bytes"), message)
+        del self._buffer[: end.end()]
+        self._searched = 0
+        self._blank_lines = 0
+        self._head = message, fault, length
+        return True
+
+    def _take_body(self, taken: list[Request | Response | KeepAlive | MalformedMessage]) -> bool:
+        assert self._head is not None
+        message, fault, length = self._head
+        if len(self._buffer) < length:
+            return False
+        message.body = bytes(self._buffer[:length])
+        del self._buffer[:length]
+        self._head = None
+        fault = fault or _find_fault(message)
+        taken.append(message if fault is None else _answerable(fault, message))
+        return True
+
+    def _take_blank_lines(
+        self, taken: list[Request | Response | KeepAlive | MalformedMessage]
+    ) -> None:
+        rest = self._buffer.lstrip(b"\r\n")
+        lines = self._buffer.count(b"\n", 0, len(self._buffer) - len(rest))
+        first = self._blank_lines + 1
+        taken += [KeepAlive(number % 2 == 0) for number in range(first, first + lines)]
+        self._blank_lines += lines
+        self._buffer = rest
+        self._searched = 0
+
+
+def _check_head_size(size: int, limits: Limits) -> None:
+    if size > limits.head:
+        raise _too_large(f"a head of {size} bytes")
+
+
+def _too_large(what: str) -> MalformedMessage:
+    return MalformedMessage(f"{what} is over the limit", status=513, reason="Message Too Large")
+
+
+def _read_head(head: bytes, limits: Limits) -> tuple[Request | Response, MalformedMessage | None]:
+    """Read start line and fields; a fault that leaves the framing intact is returned."""
+    _check_head_size(len(head), limits)
+    text = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").rstrip("\r\n")
+    if "\r" in text:
+        raise MalformedMessage("a carriage return stands alone in the head")
+    if "\n " in text or "\n\t" in text:
+        text = _FOLD.sub(" ", text)
+    lines = text.split("\n")
+    if len(lines) - 1 > limits.fields:
+        raise _too_large(f"a head of {len(lines) - 1} fields")
+    items: list[tuple[str, str]] = []
+    fault = None
+    for line in lines[1:]:
+        name, colon, value = line.partition(":")
+        if name not in KNOWN_NAMES:
+            name = name.rstrip(" \t")
+            if not colon or not is_token(name):
+                fault = MalformedMessage(f"no header field: {line[:80]!r}")
+                continue
+        if len(line) > limits.line:
+            fault = _too_large(f"{name} with {len(value)} characters")
+        items.append((name, value.strip(" \t")))
+    message, start_line_fault = _read_start_line(lines[0], Headers(items))
+    return message, start_line_fault or fault
+
+
+def _read_start_line(
+    line: str, headers: Headers
+) -> tuple[Request | Response, MalformedMessage | None]:
+    parts = line.split(" ")
+    if len(parts) == 3 and parts[2] == "SIP/2.0" and parts[1][:1] not in ("", "<"):
+        if not is_token(parts[0]):
+            raise MalformedMessage(f"no method: {parts[0][:80]!r}")
+        return Request(parts[0], parts[1], headers), None
+    matched = _STATUS_LINE.match(line)
+    if matched is not None:
+        return _response(matched, headers)
+    parts = [part for part in line.replace("\t", " ").split(" ") if part]
+    if len(parts) < 3 or not is_token(parts[0]) or _VERSION.match(parts[-1]) is None:
+        raise MalformedMessage(f"no start line: {line[:80]!r}")
+    request = Request(parts[0], " ".join(parts[1:-1]), headers)
+    if parts[-1].upper() != "SIP/2.0":
+        return request, _unknown_version(parts[-1])
+    if len(parts) > 3 or parts[1].startswith("<"):
+        return request, MalformedMessage(f"no Request-URI: {request.uri[:80]!r}")
+    return request, None
+
+
+def _response(matched: re.Match[str], headers: Headers) -> tuple[Response, MalformedMessage | None]:
+    version, status, reason = matched.groups()
+    response = Response(int(status), (reason or "").rstrip(" \t"), headers)
+    if version != "2.0":
+        return response, _unknown_version(version)
+    if not 100 <= response.status <= 699:
+        return response, MalformedMessage(f"{status} is no status")
+    return response, None
+
+
+def _unknown_version(version: str) -> MalformedMessage:
+    return MalformedMessage(
+        f"version {version[:20]} is not spoken here", status=505, reason="Version Not Supported"
+    )
+
+
+def _content_length(message: Request | Response) -> int | None:
+    values = {value.strip() for value in message.headers.get_all("Content-Length")}
+    if not values:
+        return None
+    if any(_LENGTH.match(value) is None for value in values) or len({*map(int, values)}) > 1:
+        raise _answerable(MalformedMessage("Content-Length is not understood"), message)
+    return int(values.pop())
+
+
+def _find_fault(message: Request | Response) -> MalformedMessage | None:
+    """Look at the fields that every message needs; their parsed values stay with the message."""
+    try:
+        _check_needed(message)
+    except MalformedMessage as exc:
+        return exc
+    return None
+
+
+def _check_needed(message: Request | Response) -> None:
+    for key in message.headers.repeated():
+        if key in _SINGLE and len(set(message.headers.get_all(key))) > 1:
+            raise MalformedMessage(f"{key} stands there more than once")
+    if not message.vias:
+        raise MalformedMessage("Via is missing")
+    _ = message.call_id, message.from_, message.to
+    if isinstance(message, Request) and message.cseq.method != message.method:
+        raise MalformedMessage(f"CSeq names {message.cseq.method[:40]}, not {message.method[:40]}")
+    _ = message.cseq
+
+
+def _answerable(fault: MalformedMessage, message: Request | Response) -> MalformedMessage:
+    """Attach the request if an answer can be written to it; ACK is never answered."""
+    if isinstance(message, Request) and message.method != "ACK":
+        try:
+            _ = message.vias[0], message.call_id, message.from_, message.to, message.cseq
+        except (MalformedMessage, IndexError):
+            return fault
+        fault.request = message
+    return fault

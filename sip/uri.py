@@ -1,0 +1,127 @@
+"""SIP and SIPS URIs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from .errors import MalformedMessage
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+_HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:;?<>\[\]@\"]+))(?::(\d{1,5}))?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class SipUri:
+    """A SIP URI, kept as it was written: nothing is unescaped.
+
+    A URI of another scheme (``tel:``, ``urn:``) is kept too: its whole text after the colon is
+    ``host``, and the other parts are empty.
+
+    Source: RFC 3261 19.1.
+    """
+
+    scheme: str = "sip"
+    """Lower case."""
+    user: str = ""
+    """User part with its escapes, without the password; empty when there is none."""
+    host: str = ""
+    """Host name or address; IPv6 without brackets."""
+    port: int | None = None
+    """None when it is not written."""
+    parameters: dict[str, str | None] = field(default_factory=dict, hash=False)
+    """Names in lower case; a parameter without a value has None."""
+    headers: str = ""
+    """The text after ``?``, as written."""
+    password: str | None = field(default=None, repr=False)
+    """The deprecated password in the user part, as written."""
+
+    @classmethod
+    def parse(cls, text: str) -> SipUri:
+        """Read a URI; a missing scheme is taken for ``sip``.
+
+        Raises:
+            MalformedMessage: There is no host, or the port is no port.
+        """
+        return parse(text)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host, and the port or the scheme's default one."""
+        if self.port is not None:
+            return self.host, self.port
+        return self.host, 5061 if self.scheme == "sips" else 5060
+
+    @property
+    def transport(self) -> str | None:
+        """The ``transport`` parameter in lower case."""
+        value = self.parameters.get("transport")
+        return None if value is None else value.lower()
+
+    def __str__(self) -> str:
+        if self.scheme not in ("sip", "sips"):
+            return f"{self.scheme}:{self.host}"
+        parts = [self.scheme, ":"]
+        if self.user or self.password is not None:
+            parts.append(self.user)
+            if self.password is not None:
+                parts += [":", self.password]
+            parts.append("@")
+        parts.append(f"[{self.host}]" if ":" in self.host else self.host)
+        if self.port is not None:
+            parts.append(f":{self.port}")
+        for name, value in self.parameters.items():
+            parts.append(f";{name}" if value is None else f";{name}={value}")
+        if self.headers:
+            parts += ["?", self.headers]
+        return "".join(parts)
+
+
+def parse(text: str) -> SipUri:
+    """Read a URI; see ``SipUri.parse``."""
+    text = text.strip()
+    scheme, rest = _split_scheme(text)
+    if scheme not in ("sip", "sips"):
+        if not rest:
+            raise MalformedMessage(f"empty URI: {text[:80]!r}", status=416, reason=_UNSUPPORTED)
+        return SipUri(scheme, "", rest)
+    # The user part may hold ; and ? unescaped (RFC 3261 19.1.1), so the @ is looked for first.
+    userinfo, at, rest = rest.rpartition("@")
+    user, colon, password = userinfo.partition(":")
+    rest, _, headers = rest.partition("?")
+    hostport, semicolon, tail = rest.partition(";")
+    matched = _HOST_PORT.match(hostport.strip())
+    if matched is None:
+        raise MalformedMessage(f"URI without a valid host: {text[:80]!r}")
+    port = None if matched[3] is None else int(matched[3])
+    if port is not None and port > 65535:
+        raise MalformedMessage(f"port {port} does not exist")
+    return SipUri(
+        scheme,
+        user if at else "",
+        matched[1] or matched[2],
+        port,
+        _parameters(tail) if semicolon else {},
+        headers,
+        password if colon else None,
+    )
+
+
+_UNSUPPORTED = "Unsupported URI Scheme"
+
+
+def _split_scheme(text: str) -> tuple[str, str]:
+    matched = _SCHEME.match(text)
+    if matched is None:
+        return "sip", text
+    return matched[1].lower(), text[matched.end() :]
+
+
+def _parameters(text: str) -> dict[str, str | None]:
+    parameters: dict[str, str | None] = {}
+    for part in text.split(";"):
+        name, equals, value = part.partition("=")
+        name = name.strip().lower()
+        if name:
+            parameters[name] = value.strip() if equals else None
+    return parameters
