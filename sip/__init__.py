@@ -46,7 +46,7 @@ _MODULES = {
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [  # noqa: F822  # supplied by __getattr__
+__all__ = [
     "DISTRIBUTION",
     "Address",
     "CSeq",
