@@ -1,0 +1,181 @@
+"""Bytes of a body to a message and back: charset, limits, repair, and the choice of the class."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any, cast
+from xml.etree import ElementTree as ET
+
+from ..edition import Edition
+from ..errors import ConfigError, MalformedCommand
+from .alarm import AlarmNotify, AlarmQuery, AlarmResponse
+from .catalog import CatalogNotify, CatalogQuery, CatalogResponse, CatalogResult
+from .charset import codec_of, decode_text, is_known
+from .control import DeviceControl, DeviceControlResponse
+from .device_info import DeviceInfoQuery, DeviceInfoResponse
+from .device_status import DeviceStatusQuery, DeviceStatusResponse
+from .keepalive import KeepaliveNotify
+from .media_status import MediaStatusNotify
+from .reader import Reader, keep, local_name
+from .repair import ROOTS, Vocabulary, repair
+from .schema import Group, Message, plan_of
+from .unknown import UnknownCommand
+from .writer import END, write
+
+MAX_SIZE = 10 * 1024 * 1024
+"""A longer body is refused."""
+MAX_TAGS = 1_500_000
+"""A body with more ``<`` is refused: room for 10,000 records with all their fields."""
+
+_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
+_FORBIDDEN = re.compile(r"<!(?:DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)\b", re.IGNORECASE)
+
+_CLASSES: tuple[type[Any], ...] = (
+    AlarmNotify,
+    AlarmQuery,
+    AlarmResponse,
+    CatalogNotify,
+    CatalogQuery,
+    CatalogResponse,
+    DeviceControl,
+    DeviceControlResponse,
+    DeviceInfoQuery,
+    DeviceInfoResponse,
+    DeviceStatusQuery,
+    DeviceStatusResponse,
+    KeepaliveNotify,
+    MediaStatusNotify,
+)
+_BY_NAME: Mapping[tuple[str, str], type[Any]] = MappingProxyType(
+    {(cls.root.lower(), cls.cmd_type.lower()): cls for cls in _CLASSES}
+)
+_CAPITALS: Mapping[str, str] = MappingProxyType({root: root.capitalize() for root in ROOTS})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """What a body said, and how it had to be read."""
+
+    message: Message
+    charset: str
+    """``UTF-8`` or ``GB18030``: worth remembering as the ``hint_charset`` of the peer."""
+    repairs: tuple[str, ...] = ()
+    """One sentence for each kind of thing that had to be bent, with the count when above one."""
+
+
+def decode(body: bytes, *, hint_charset: str | None = None) -> Decoded:
+    """Read a MANSCDP body, repairing what can be repaired.
+
+    Args:
+        body: The body of a SIP message.
+        hint_charset: What is known of the peer; decides only where the body leaves it open.
+
+    Returns:
+        The message, of the class for its root element and CmdType, or an ``UnknownCommand``.
+
+    Raises:
+        MalformedCommand: It is no MANSCDP, too large, nested too deep, or has a DTD.
+
+    Source: GB/T 28181-2022 Annex A, 2016 Annex A.
+    """
+    if len(body) > MAX_SIZE:
+        raise MalformedCommand(f"the body has {len(body)} bytes, more than {MAX_SIZE}")
+    sentences: list[str] = []
+    text, charset = decode_text(body.strip(b"\0 \t\r\n"), hint_charset, sentences)
+    reader = Reader()
+    message = _message(_tree(text, reader.repairs), reader)
+    sentences += (f"{what} (x{n})" if n > 1 else what for what, n in reader.repairs.items())
+    return Decoded(message=message, charset=charset, repairs=tuple(sentences))
+
+
+def encode(message: Message, edition: Edition, charset: str | None = None) -> bytes:
+    """Write a message as a body.
+
+    Args:
+        message: The message. Elements that the edition does not have are left out.
+        edition: The edition that the peer speaks.
+        charset: What the peer wants in place of the edition's charset. GB2312 and GBK are
+            written as GB 18030 under their own name, so that no character is lost.
+
+    Raises:
+        ConfigError: The charset is not one of UTF-8, GB2312, GBK, GB18030.
+    """
+    name = edition.charset if charset is None else charset.upper()
+    if not is_known(name):
+        raise ConfigError(f"{charset!r} is not a charset for MANSCDP")
+    declaration = f'<?xml version="1.0" encoding="{name}"?>{END}'
+    return (declaration + write(message, edition)).encode(codec_of(name))
+
+
+def _tree(text: str, repairs: Counter[str]) -> ET.Element:
+    if text.count("<") > MAX_TAGS:
+        raise MalformedCommand(f"the body has more than {MAX_TAGS} tags")
+    if "<!" in text and _FORBIDDEN.search(text):
+        raise MalformedCommand("the body has a document type definition")
+    declaration = _DECLARATION.match(text)
+    try:
+        return ET.fromstring(text[declaration.end() :] if declaration else text)
+    except (ET.ParseError, UnicodeEncodeError):
+        return repair(text, _vocabulary(), repairs)
+
+
+def _message(node: ET.Element, reader: Reader) -> Message:
+    root = local_name(node).lower()
+    if root not in ROOTS:
+        raise MalformedCommand(f"{local_name(node)[:40]!r} is not a root element of MANSCDP")
+    cmd_type = _pop(node, "cmdtype")
+    if not cmd_type:
+        raise MalformedCommand("the body has no CmdType")
+    cls = _BY_NAME.get((root, cmd_type.lower()))
+    if cls is CatalogResponse and _is_result(node):
+        cls = CatalogResult
+    if cls is not None:
+        return cast("Message", reader.read(node, plan_of(cls)))
+    return UnknownCommand(
+        root=_CAPITALS[root],
+        cmd_type=cmd_type,
+        sn=_pop(node, "sn"),
+        device_id=_pop(node, "deviceid"),
+        extra=tuple(keep(child, 2) for child in node),
+    )
+
+
+def _pop(node: ET.Element, name: str) -> str:
+    """Take the first element of that name out of the tree and return its text."""
+    for child in node:
+        if local_name(child).lower() == name:
+            node.remove(child)
+            return (child.text or "").strip()
+    return ""
+
+
+def _is_result(node: ET.Element) -> bool:
+    """Tell the 2016 answer to a catalogue NOTIFY from a part of a catalogue."""
+    names = {local_name(child).lower() for child in node}
+    return "result" in names and not names & {"sumnum", "devicelist"}
+
+
+@cache
+def _vocabulary() -> Vocabulary:
+    leaves, containers = {"cmdtype", "sn", "deviceid"}, set(ROOTS)
+    for name, is_leaf in _names():
+        (leaves if is_leaf else containers).add(name)
+    return Vocabulary(leaves=frozenset(leaves - containers), containers=frozenset(containers))
+
+
+def _names() -> Iterator[tuple[str, bool]]:
+    groups: list[Group] = [plan_of(cls).group for cls in _CLASSES]
+    while groups:
+        group = groups.pop()
+        for name, slot in group.slots.items():
+            yield name, slot.cls is None
+            if slot.cls is not None:
+                groups.append(plan_of(slot.cls).group)
+        for name, inner in group.groups.items():
+            yield name, False
+            groups.append(inner)

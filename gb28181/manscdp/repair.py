@@ -1,0 +1,199 @@
+"""Reads XML that no parser takes: lone ``&``, stray ``<``, missing ends, rubbish around."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element as Node
+
+from ..errors import MalformedCommand
+
+ROOTS = frozenset({"control", "query", "notify", "response"})
+
+_TAG = re.compile(r"<(/?)([A-Za-z_][\w.:-]*)(\s[^<>]*)?(/?)>", re.ASCII)
+_ATTRIBUTE = re.compile(r"([A-Za-z_][\w.:-]*)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'/]+))")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_REFERENCE = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6}));")
+_LONE = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});)")
+_MAX_OPEN = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vocabulary:
+    """The names that the standard uses, in lower case."""
+
+    leaves: frozenset[str]
+    """Elements that hold text alone."""
+    containers: frozenset[str]
+    """Elements that hold elements."""
+
+    def knows(self, name: str) -> bool:
+        """Tell whether the standard has an element of that name."""
+        return name.lower() in self.leaves or name.lower() in self.containers
+
+
+def repair(text: str, vocabulary: Vocabulary, repairs: Counter[str]) -> Node:
+    """Build a tree from broken XML, keeping all that can be told apart.
+
+    An ``Item`` that the end of the body cuts off is dropped; the whole ones stay.
+
+    Raises:
+        MalformedCommand: There is no root element of the standard.
+    """
+    cleaned, controls = _CONTROL.subn("", text)
+    if controls:
+        repairs["control characters removed"] += controls
+    return _Repair(_without_markup(cleaned), vocabulary, repairs).run()
+
+
+class _Repair:
+    """One pass over the tags of a body, with the open elements on a stack."""
+
+    def __init__(self, text: str, vocabulary: Vocabulary, repairs: Counter[str]) -> None:
+        self._text = text
+        self._vocabulary = vocabulary
+        self._repairs = repairs
+        self._open: list[Node] = []
+
+    def run(self) -> Node:
+        start = self._find_root()
+        root = Node(start[2])
+        self._open = [root]
+        position = start.end()
+        for tag in _TAG.finditer(self._text, position):
+            self._add_text(self._text[position : tag.start()])
+            position = tag.end()
+            self._tag(tag)
+            if not self._open:
+                if self._text[position:].strip():
+                    self._repairs["text after the root element dropped"] += 1
+                return root
+        self._cut_off()
+        return root
+
+    def _find_root(self) -> re.Match[str]:
+        for tag in _TAG.finditer(self._text):
+            if tag[2].lower() in ROOTS and not tag[1]:
+                if self._text[: tag.start()].strip():
+                    self._repairs["text before the root element dropped"] += 1
+                return tag
+        raise MalformedCommand("the body has no element Control, Query, Notify or Response")
+
+    def _tag(self, tag: re.Match[str]) -> None:
+        name, rest = tag[2], (tag[3] or "").rstrip()
+        if tag[1]:
+            self._close(name, tag[0])
+        elif tag[4] or rest.endswith("/"):
+            self._open[-1].append(_node(name, rest))
+        else:
+            self._start(name, rest, tag[0])
+
+    def _start(self, name: str, rest: str, source: str) -> None:
+        known = self._vocabulary.knows(name)
+        top = self._open[-1].tag.lower()
+        if known and (top in self._vocabulary.leaves or top == name.lower() == "item"):
+            self._unclosed(self._open.pop())
+        if len(self._open) >= _MAX_OPEN:
+            self._literal(source)
+            return
+        node = _node(name, rest)
+        self._open[-1].append(node)
+        self._open.append(node)
+
+    def _close(self, name: str, source: str) -> None:
+        lower = name.lower()
+        depth = next(
+            (i for i in range(len(self._open) - 1, -1, -1) if self._open[i].tag.lower() == lower),
+            None,
+        )
+        if depth is None:
+            if self._vocabulary.knows(name):
+                self._repairs[f"{name}: an end without a start dropped"] += 1
+            else:
+                self._literal(source)
+            return
+        while len(self._open) > depth + 1:
+            self._unclosed(self._open.pop())
+        self._open.pop()
+
+    def _unclosed(self, node: Node) -> None:
+        """An element had no end: what the standard does not know was text, not a tag."""
+        if self._vocabulary.knows(node.tag):
+            self._repairs[f"{node.tag}: the missing end added"] += 1
+            return
+        parent = self._open[-1]
+        parent.remove(node)
+        parent.text = f"{parent.text or ''}<{node.tag}{_source(node)}>{node.text or ''}"
+        parent.extend(list(node))
+        self._repairs["a stray < read as text"] += 1
+
+    def _literal(self, source: str) -> None:
+        self._open[-1].text = (self._open[-1].text or "") + source
+        self._repairs["a stray < read as text"] += 1
+
+    def _add_text(self, raw: str) -> None:
+        if not raw or raw.isspace():
+            return
+        stray = raw.count("<")
+        if stray:
+            self._repairs["a stray < read as text"] += stray
+        lone = len(_LONE.findall(raw))
+        if lone:
+            self._repairs["a lone & read as text"] += lone
+        top = self._open[-1]
+        top.text = (top.text or "") + _unescape(raw)
+
+    def _cut_off(self) -> None:
+        self._repairs["the body is cut off"] += 1
+        for index, node in enumerate(self._open[1:], start=1):
+            if node.tag.lower() == "item" or node.tag.lower() in self._vocabulary.leaves:
+                self._open[index - 1].remove(node)
+                self._repairs[f"{node.tag}: cut off, left out"] += 1
+                return
+
+
+def _node(name: str, rest: str) -> Node:
+    attributes = {m[1]: _unescape(m[2] or m[3] or m[4] or "") for m in _ATTRIBUTE.finditer(rest)}
+    return Node(name.rpartition(":")[2], attributes)
+
+
+def _source(node: Node) -> str:
+    return "".join(f' {name}="{text}"' for name, text in node.attrib.items())
+
+
+def _unescape(text: str) -> str:
+    return _REFERENCE.sub(_character, text) if "&" in text else text
+
+
+def _character(match: re.Match[str]) -> str:
+    if match[1]:
+        return html.unescape(match[0])
+    number = int(match[2]) if match[2] else int(match[3], 16)
+    character = chr(number) if number < 0x110000 else "\ufffd"
+    return "\ufffd" if _CONTROL.match(character) else character
+
+
+def _without_markup(text: str) -> str:
+    """Drop comments and processing instructions, and turn CDATA into text; linear in size."""
+    text = _replace(text, "<!--", "-->", lambda _: "")
+    text = _replace(text, "<?", "?>", lambda _: "")
+    return _replace(text, "<![CDATA[", "]]>", _escape)
+
+
+def _replace(text: str, start: str, end: str, replacement: Callable[[str], str]) -> str:
+    parts, position = [], 0
+    while (opening := text.find(start, position)) >= 0:
+        closing = text.find(end, opening + len(start))
+        if closing < 0:
+            break
+        parts.append(text[position:opening])
+        parts.append(replacement(text[opening + len(start) : closing]))
+        position = closing + len(end)
+    return "".join(parts) + text[position:]
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,184 @@
+"""Declares how the fields of a dataclass map to XML elements.
+
+A message is a frozen dataclass. Each field that travels is ``Annotated`` with an ``Xml``; the field
+``extra`` takes what the class does not know. ``plan_of`` compiles the declaration once per class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Protocol, Union, get_args, get_origin, get_type_hints
+
+from ..edition import Edition
+from .values import KINDS, Kind
+
+
+class Message(Protocol):
+    """What all MANSCDP messages have."""
+
+    @property
+    def root(self) -> str:
+        """``Control``, ``Query``, ``Notify`` or ``Response``."""
+
+    @property
+    def cmd_type(self) -> str:
+        """The CmdType."""
+
+    @property
+    def sn(self) -> str:
+        """The SN as text: an answer repeats it to the letter."""
+
+    @property
+    def device_id(self) -> str:
+        """The DeviceID: whom the message asks or speaks of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Element:
+    """An XML element that no class describes, kept as it came. Text between children is not."""
+
+    name: str
+    text: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
+    children: tuple[Element, ...] = ()
+
+    def find(self, path: str) -> Element | None:
+        """Find the first element below by its path, such as ``Info/AlarmType``, in any case."""
+        return find(self.children, path)
+
+
+def find(elements: tuple[Element, ...], path: str) -> Element | None:
+    """Find the first of the elements, or of what is in them, by its path, in any case."""
+    name, _, below = path.partition("/")
+    for element in elements:
+        if element.name.lower() == name.lower():
+            found = element.find(below) if below else element
+            if found is not None:
+                return found
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Xml:
+    """Where and how one field travels."""
+
+    path: str
+    """The element's name, or a path of names below the class's own element."""
+    kind: Kind | None = None
+    """How the text is read; by the field's type unless given."""
+    aliases: tuple[str, ...] = ()
+    """Other paths that are accepted on input."""
+    since: Edition = Edition.GB2011
+    """The first edition that has it; it is not sent below."""
+    until: Edition = Edition.GB2022
+    """The last edition that has it; it is not sent above."""
+    spelled: tuple[Edition, str] | None = None
+    """Another last name up to and with that edition."""
+    count: tuple[str, ...] = ()
+    """For sequences: the attribute of the element around that counts the items, as the newest
+    edition spells it, and the spelling up to 2016 when that differs."""
+
+    def name_in(self, edition: Edition) -> str:
+        """The last name of the path as the edition spells it."""
+        if self.spelled is not None and edition <= self.spelled[0]:
+            return self.spelled[1]
+        return self.path.rpartition("/")[2]
+
+    def count_in(self, edition: Edition) -> str:
+        """The counting attribute as the edition spells it; empty when there is none."""
+        if not self.count:
+            return ""
+        return self.count[0] if edition is Edition.GB2022 else self.count[-1]
+
+    def is_in(self, edition: Edition) -> bool:
+        """Tell whether the edition has the element."""
+        return self.since <= edition <= self.until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """One field of a class, compiled."""
+
+    attribute: str
+    xml: Xml
+    kind: Kind | None
+    """How its text is read; ``None`` when the element has a class of its own."""
+    cls: type[Any] | None
+    is_many: bool
+    is_required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What may stand in one element: by name in lower case."""
+
+    slots: dict[str, Slot] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A class, compiled for reading and writing."""
+
+    cls: type[Any]
+    slots: tuple[Slot, ...]
+    group: Group
+    required: tuple[Slot, ...]
+
+
+def plan_of(cls: Any) -> Plan:
+    """Compile the declaration of a class; once per class."""
+    return _compile(cls)
+
+
+@cache
+def _compile(cls: Any) -> Plan:
+    hints = get_type_hints(cls, include_extras=True)
+    slots = []
+    for declared in fields(cls):
+        hint = hints[declared.name]
+        if get_origin(hint) is Annotated:
+            required = declared.default is MISSING and declared.default_factory is MISSING
+            xml = next(m for m in hint.__metadata__ if isinstance(m, Xml))
+            slots.append(_slot(declared.name, hint.__origin__, xml, is_required=required))
+    return Plan(
+        cls=cls,
+        slots=tuple(slots),
+        group=_group(slots),
+        required=tuple(slot for slot in slots if slot.is_required),
+    )
+
+
+def _slot(name: str, hint: Any, xml: Xml, *, is_required: bool) -> Slot:
+    many = get_origin(hint) is tuple
+    bare = get_args(hint)[0] if many else _without_none(hint)
+    kind = xml.kind or KINDS.get(bare)
+    return Slot(
+        attribute=name,
+        xml=xml,
+        kind=kind,
+        cls=bare if kind is None else None,
+        is_many=many,
+        is_required=is_required,
+    )
+
+
+def _without_none(hint: Any) -> Any:
+    if get_origin(hint) in (Union, UnionType):
+        return next(arg for arg in get_args(hint) if arg is not type(None))
+    return hint
+
+
+def _group(slots: list[Slot]) -> Group:
+    top = Group()
+    for slot in slots:
+        spelled = () if slot.xml.spelled is None else (slot.xml.spelled[1],)
+        for path in (slot.xml.path, *slot.xml.aliases, *spelled):
+            group = top
+            *prefix, name = path.lower().split("/")
+            for part in prefix:
+                group = group.groups.setdefault(part, Group())
+            group.slots.setdefault(name, slot)
+    return top

@@ -1,0 +1,88 @@
+"""Writes messages as XML text, in the order of the schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ..edition import Edition
+from .schema import Element, Message, Slot, plan_of
+
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SPECIAL = re.compile('[&<>\r"]|' + _NOT_XML.pattern)
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;"}
+_NAME = re.compile(r"[^\W\d][\w.-]*\Z")
+
+END = "\r\n"
+
+
+def write(message: Message, edition: Edition) -> str:
+    """Write the root element of a message; what the edition does not have is left out."""
+    parts = [f"<{message.root}>", f"<CmdType>{_escape(message.cmd_type)}</CmdType>"]
+    _write_fields(message, edition, parts)
+    parts.append(f"</{message.root}>")
+    return END.join(parts) + END
+
+
+def _escape(text: str) -> str:
+    if _SPECIAL.search(text) is None:
+        return text
+    return _SPECIAL.sub(lambda match: _ESCAPES.get(match[0], ""), text)
+
+
+def _write_fields(value: Any, edition: Edition, parts: list[str]) -> None:
+    opened: list[str] = []
+    for slot in plan_of(value.__class__).slots:
+        content = getattr(value, slot.attribute)
+        if content is None or content == () or not slot.xml.is_in(edition):
+            continue
+        if content == "" and not slot.is_required:
+            continue
+        prefix = slot.xml.path.split("/")[:-1]
+        _move(opened, prefix, parts, _count(slot, content, edition))
+        name = slot.xml.name_in(edition)
+        for item in content if slot.is_many else (content,):
+            _write_one(name, item, slot, edition, parts)
+    _move(opened, [], parts, "")
+    _write_elements(getattr(value, "extra", ()), parts)
+
+
+def _move(opened: list[str], prefix: list[str], parts: list[str], attribute: str) -> None:
+    """Close and open elements around fields until the path is the wanted one."""
+    while opened and opened != prefix[: len(opened)]:
+        parts.append(f"</{opened.pop()}>")
+    while len(opened) < len(prefix):
+        name = prefix[len(opened)]
+        opened.append(name)
+        parts.append(f"<{name}{attribute if len(opened) == len(prefix) else ''}>")
+
+
+def _count(slot: Slot, content: Any, edition: Edition) -> str:
+    name = slot.xml.count_in(edition)
+    return f' {name}="{len(content)}"' if name else ""
+
+
+def _write_one(name: str, item: Any, slot: Slot, edition: Edition, parts: list[str]) -> None:
+    if slot.kind is not None:
+        parts.append(f"<{name}>{_escape(slot.kind.write(item))}</{name}>")
+        return
+    parts.append(f"<{name}>")
+    _write_fields(item, edition, parts)
+    parts.append(f"</{name}>")
+
+
+def _write_elements(elements: Iterable[Element], parts: list[str]) -> None:
+    for element in elements:
+        if _NAME.match(element.name) is None:
+            raise ValueError(f"{element.name[:40]!r} is not the name of an element")
+        attributes = "".join(
+            f' {name}="{_escape(text)}"' for name, text in element.attributes if _NAME.match(name)
+        )
+        start = f"<{element.name}{attributes}>{_escape(element.text)}"
+        if not element.children:
+            parts.append(f"{start}</{element.name}>")
+            continue
+        parts.append(start)
+        _write_elements(element.children, parts)
+        parts.append(f"</{element.name}>")
