@@ -1,0 +1,172 @@
+"""A dialog: tags, sequence numbers, route set and remote target."""
+
+from collections.abc import Iterable
+
+from .errors import RemoteProtocolError
+from .headers import parse_name_addr
+from .message import Headers, Request, Response
+
+DialogId = tuple[str, str, str]
+"""Call-ID, local tag, remote tag."""
+
+
+class Dialog:
+    """What both ends of a call remember of each other.
+
+    Source: RFC 3261 section 12.
+    """
+
+    __slots__ = (
+        "call_id",
+        "local_contact",
+        "local_party",
+        "local_sequence",
+        "local_tag",
+        "remote_party",
+        "remote_sequence",
+        "remote_tag",
+        "remote_target",
+        "route_set",
+    )
+
+    def __init__(
+        self,
+        *,
+        call_id: str,
+        local_party: str,
+        remote_party: str,
+        remote_target: str,
+        route_set: Iterable[str] = (),
+        local_sequence: int = 0,
+        remote_sequence: int | None = None,
+        local_contact: str = "",
+    ) -> None:
+        self.call_id = call_id
+        self.local_party = local_party
+        """Our From or To value, with the tag."""
+        self.remote_party = remote_party
+        """The peer's From or To value, with the tag when it wrote one."""
+        self.local_tag = parse_name_addr(local_party).tag or ""
+        self.remote_tag = parse_name_addr(remote_party).tag or ""
+        self.remote_target = remote_target
+        """Request-URI of the requests within the dialog."""
+        self.route_set = tuple(route_set)
+        self.local_sequence = local_sequence
+        self.remote_sequence = remote_sequence
+        self.local_contact = local_contact
+
+    @classmethod
+    def of_caller(cls, invite: Request, response: Response) -> "Dialog":
+        """Make the dialog of the one who sent the INVITE.
+
+        Devices exist that leave Contact or the To tag out of their 200: the Request-URI and an
+        empty tag stand in.
+
+        Raises:
+            MalformedMessage: The response lacks From or To, or they cannot be read.
+
+        Source: RFC 3261 section 12.1.2.
+        """
+        contact = response.contact
+        return cls(
+            call_id=invite.call_id,
+            local_party=invite.headers.get("From") or "",
+            remote_party=response.headers.get("To") or "",
+            remote_target=invite.uri if contact is None else str(contact.uri),
+            route_set=reversed(response.headers.get_all("Record-Route")),
+            local_sequence=invite.cseq.number,
+            local_contact=invite.headers.get("Contact") or "",
+        )
+
+    @classmethod
+    def of_callee(cls, invite: Request, response: Response) -> "Dialog":
+        """Make the dialog of the one who answered the INVITE.
+
+        Raises:
+            MalformedMessage: The INVITE lacks what a dialog needs.
+
+        Source: RFC 3261 section 12.1.1.
+        """
+        contact = invite.contact
+        return cls(
+            call_id=invite.call_id,
+            local_party=response.headers.get("To") or "",
+            remote_party=invite.headers.get("From") or "",
+            remote_target=str(invite.from_.uri if contact is None else contact.uri),
+            route_set=invite.headers.get_all("Record-Route"),
+            remote_sequence=invite.cseq.number,
+            local_contact=response.headers.get("Contact") or "",
+        )
+
+    @property
+    def id(self) -> DialogId:
+        """What a request of the peer is matched by."""
+        return (self.call_id, self.local_tag, self.remote_tag)
+
+    @property
+    def local_uri(self) -> str:
+        """Our address of record in this call."""
+        return str(parse_name_addr(self.local_party).uri)
+
+    @property
+    def remote_uri(self) -> str:
+        """The peer's address of record in this call."""
+        return str(parse_name_addr(self.remote_party).uri)
+
+    def request(
+        self, method: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
+    ) -> Request:
+        """Make the next request within the dialog; the sequence number rises.
+
+        Source: RFC 3261 section 12.2.1.1.
+        """
+        self.local_sequence += 1
+        return self._make(method, self.local_sequence, headers, body)
+
+    def ack(
+        self, invite: Request, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
+    ) -> Request:
+        """Make the ACK to a 2xx: the number of its INVITE, a new branch.
+
+        Source: RFC 3261 section 13.2.2.4.
+        """
+        return self._make("ACK", invite.cseq.number, headers, body)
+
+    def accept(self, request: Request) -> None:
+        """Take a request of the peer: check its number, follow a new target.
+
+        Raises:
+            RemoteProtocolError: With status 500, when the number is lower than one seen before.
+
+        Source: RFC 3261 section 12.2.2.
+        """
+        number = request.cseq.number
+        if self.remote_sequence is not None and number < self.remote_sequence:
+            raise RemoteProtocolError(
+                f"CSeq {number} after {self.remote_sequence}",
+                status=500,
+                reason="CSeq Out Of Order",
+            )
+        self.remote_sequence = number
+        if request.method in ("INVITE", "UPDATE") and request.contact is not None:
+            self.remote_target = str(request.contact.uri)
+
+    def _make(
+        self, method: str, number: int, headers: Iterable[tuple[str, str]], body: bytes
+    ) -> Request:
+        made = Headers(
+            [
+                ("From", self.local_party),
+                ("To", self.remote_party),
+                ("Call-ID", self.call_id),
+                ("CSeq", f"{number} {method}"),
+                ("Max-Forwards", "70"),
+            ]
+        )
+        for route in self.route_set:
+            made.add("Route", route)
+        if self.local_contact and method not in ("BYE", "ACK", "MESSAGE"):
+            made.add("Contact", self.local_contact)
+        for name, value in headers:
+            made.add(name, value)
+        return Request(method, self.remote_target, made, body)

@@ -1,0 +1,179 @@
+"""What a stack reports: frozen values, in the order in which things happened."""
+
+from dataclasses import dataclass
+from typing import NewType, TypeAlias
+
+from .flow import Flow
+from .message import Request, Response
+
+CallKey = NewType("CallKey", int)
+"""One INVITE usage within one stack."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionKey:
+    """What tells transactions apart.
+
+    Source: RFC 3261 sections 17.1.3 and 17.2.3. The Call-ID and CSeq number are added on the server
+    side, because devices exist that write the same branch into every request.
+    """
+
+    is_client: bool
+    branch: str
+    sent_by: str
+    method: str
+    sequence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestReceived:
+    """A request that our user answers with ``send_response``; ``call`` is set inside a dialog."""
+
+    key: TransactionKey
+    request: Request
+    flow: Flow
+    call: CallKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseReceived:
+    """A response, provisional or final, to a request that our user sent."""
+
+    key: TransactionKey
+    response: Response
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionTimedOut:
+    """No final response came within 64 T1."""
+
+    key: TransactionKey
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionFlowLost:
+    """The flow of a request went away before its final response."""
+
+    key: TransactionKey
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowLost:
+    """A connection is gone."""
+
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowBroken:
+    """The peer broke the framing of a connection: it must be closed."""
+
+    flow: Flow
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InviteReceived:
+    """Somebody calls; 100 Trying is on its way already."""
+
+    call: CallKey
+    key: TransactionKey
+    request: Request
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InviteCancelled:
+    """An incoming call ended before we answered it: CANCEL, a lost flow, or we took too long."""
+
+    call: CallKey
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallProgress:
+    """A provisional answer to our INVITE."""
+
+    call: CallKey
+    response: Response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallAnswered:
+    """The first 2xx to our INVITE; it waits for our ACK."""
+
+    call: CallKey
+    response: Response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRefused:
+    """A final answer of 300 or above to our INVITE; ACK was sent."""
+
+    call: CallKey
+    response: Response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailed:
+    """Our INVITE got no final answer: nothing at all, a lost flow, or nothing after CANCEL."""
+
+    call: CallKey
+    text: str
+    flow_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallAcknowledged:
+    """The ACK to our 2xx came."""
+
+    call: CallKey
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallUnacknowledged:
+    """No ACK came within 64 T1; BYE was sent."""
+
+    call: CallKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnded:
+    """An established call is over for our user."""
+
+    call: CallKey
+    by: str
+    """``local``, ``remote`` or ``lost``."""
+    text: str = ""
+    """The Reason header of a BYE, or what was lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallReleased:
+    """Nothing of a call is left: our BYE was answered or given up."""
+
+    call: CallKey
+
+
+Event: TypeAlias = (
+    RequestReceived
+    | ResponseReceived
+    | TransactionTimedOut
+    | TransactionFlowLost
+    | FlowLost
+    | FlowBroken
+    | InviteReceived
+    | InviteCancelled
+    | CallProgress
+    | CallAnswered
+    | CallRefused
+    | CallFailed
+    | CallAcknowledged
+    | CallUnacknowledged
+    | CallEnded
+    | CallReleased
+)

@@ -1,0 +1,434 @@
+"""SipStack: SIP without sockets, tasks or clocks.
+
+Requests go hop by hop between known addresses: there is no DNS procedure (RFC 3263), no forking
+and no proxy here, and the transport is chosen by the one who names the flow.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from .call import CallInput
+from .errors import LocalProtocolError, MalformedMessage, RemoteProtocolError
+from .events import (
+    CallKey,
+    Event,
+    FlowBroken,
+    FlowLost,
+    RequestReceived,
+    ResponseReceived,
+    TransactionFlowLost,
+    TransactionKey,
+    TransactionTimedOut,
+)
+from .flow import Address, Flow
+from .headers import Via
+from .invite import InviteUsage
+from .message import Request, Response, make_response
+from .parser import DEFAULT_LIMITS, KeepAlive, Limits, StreamParser, is_keepalive, parse_datagram
+from .timers import TimerHeap, Timers
+from .transaction import (
+    MAGIC_COOKIE,
+    Action,
+    ClientTransaction,
+    Input,
+    ServerTransaction,
+    State,
+    response_key,
+    server_key,
+)
+
+DEFAULT_TIMERS = Timers()
+StackTimer: TypeAlias = tuple[TransactionKey, Input] | tuple[CallKey, CallInput]
+
+_DIALOG_METHODS = frozenset({"BYE", "INFO", "INVITE", "UPDATE", "PRACK"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackLimits:
+    """How much a stack keeps at once; what goes beyond is answered 503."""
+
+    transactions: int = 65_536
+    """Server transactions. A non-INVITE one on UDP lives 32 s after its answer."""
+    calls: int = 8_192
+    messages: Limits = DEFAULT_LIMITS
+    """Sizes of one message."""
+
+
+class SipStack:
+    """Parser, transactions, calls and timers joined.
+
+    After each call take ``outgoing()`` and ``events()`` and ask ``next_timeout()``. Input from the
+    network never raises: what is malformed or fits nothing is answered where RFC 3261 says so, and
+    counted in ``counters``.
+    """
+
+    def __init__(
+        self,
+        *,
+        timers: Timers = DEFAULT_TIMERS,
+        token: Callable[[], str],
+        sent_by: Callable[[Flow], Address] | None = None,
+        limits: StackLimits | None = None,
+    ) -> None:
+        """Make an empty stack.
+
+        Args:
+            timers: The base timers.
+            token: Returns random text fit for tags, branches and Call-IDs.
+            sent_by: The address to write into Via for a flow; the flow's own without it.
+            limits: Bounds of everything that is kept.
+        """
+        self.timers = timers
+        self.counters: Counter[str] = Counter()
+        self._token = token
+        self._sent_by = sent_by
+        self._limits = limits or StackLimits()
+        self._outgoing: list[tuple[Flow, bytes]] = []
+        self._events: list[Event] = []
+        self._heap: TimerHeap[StackTimer] = TimerHeap()
+        self._clients: dict[TransactionKey, ClientTransaction] = {}
+        self._servers: dict[TransactionKey, ServerTransaction] = {}
+        self._by_flow: dict[Flow, set[TransactionKey]] = {}
+        self._parsers: dict[Flow, StreamParser] = {}
+        self.calls = InviteUsage(self, heap=self._heap, token=token)  # type: ignore[arg-type]
+
+    def receive_data(self, flow: Flow, data: bytes, now: float) -> None:
+        """Take a datagram, or what a connection brought."""
+        if not flow.reliable:
+            self._receive_datagram(flow, data, now)
+            return
+        parser = self._parsers.get(flow)
+        if parser is None:
+            parser = self._parsers[flow] = StreamParser(self._limits.messages)
+        for message in parser.push(data):
+            if isinstance(message, KeepAlive):
+                self.count("keepalive_in")
+                if message.is_ping:
+                    self.send_bytes(flow, b"\r\n")
+            elif isinstance(message, MalformedMessage):
+                self._refuse(flow, message)
+                if message.is_fatal:
+                    self.emit(FlowBroken(flow=flow, reason=str(message)))
+                    return
+            else:
+                self._receive_message(flow, message, now)
+
+    def flow_lost(self, flow: Flow, now: float) -> None:
+        """Take the end of a connection: its transactions fail, its calls wait for another flow."""
+        self._parsers.pop(flow, None)
+        for key in list(self._by_flow.get(flow, ())):
+            transaction = self._find(key)
+            if transaction is not None:
+                transaction.take(Input.FLOW_LOST, now)
+                self._reap(transaction)
+        self._by_flow.pop(flow, None)
+        self.emit(FlowLost(flow=flow))
+
+    def send_request(self, request: Request, flow: Flow, now: float) -> TransactionKey:
+        """Send a request; a missing Via is written.
+
+        Raises:
+            LocalProtocolError: The request cannot be written.
+        """
+        if "Via" not in request.headers:
+            request.headers.prepend("Via", self._via(flow))
+        transaction = ClientTransaction(
+            request,
+            flow,
+            timers=self.timers,
+            heap=self._heap,  # type: ignore[arg-type]
+            send=self.send_bytes,
+            report=self._report_client,
+        )
+        self._clients[transaction.key] = transaction
+        self._by_flow.setdefault(flow, set()).add(transaction.key)
+        transaction.start(now)
+        return transaction.key
+
+    def send_response(self, key: TransactionKey, response: Response, now: float) -> None:
+        """Answer a request; nothing is sent when its flow is gone.
+
+        Raises:
+            LocalProtocolError: It was answered before.
+        """
+        transaction = self._servers.get(key)
+        if transaction is None:
+            self.count("response_without_transaction")
+            return
+        transaction.respond(response, now)
+        self._reap(transaction)
+
+    def abandon(self, key: TransactionKey, now: float) -> None:
+        """Forget a request of ours whose answer nobody waits for any more."""
+        transaction = self._clients.get(key)
+        if transaction is not None:
+            transaction.take(Input.ABANDON, now)
+            self._reap(transaction)
+
+    def next_timeout(self) -> float | None:
+        """Return when ``handle_timeout`` is to be called; None when nothing waits."""
+        return self._heap.next_timeout()
+
+    def handle_timeout(self, now: float) -> None:
+        """Let every timer fire that is due."""
+        while (due := self._heap.pop_due(now)) is not None:
+            key, given = due
+            if isinstance(key, TransactionKey) and isinstance(given, Input):
+                transaction = self._find(key)
+                if transaction is not None:
+                    transaction.take(given, now)
+                    self._reap(transaction)
+            elif isinstance(given, CallInput) and not isinstance(key, TransactionKey):
+                self.calls.take_timer(key, given, now)
+
+    def outgoing(self) -> list[tuple[Flow, bytes]]:
+        """Take out what is to be sent, in order."""
+        taken, self._outgoing = self._outgoing, []
+        return taken
+
+    def events(self) -> list[Event]:
+        """Take out what happened, in order."""
+        taken, self._events = self._events, []
+        return taken
+
+    def pending(self) -> dict[str, int]:
+        """Return how much is kept, by kind."""
+        return {
+            "client": len(self._clients),
+            "server": len(self._servers),
+            "calls": len(self.calls),
+            "timers": len(self._heap),
+            "flows": len(self._by_flow),
+            "parsers": len(self._parsers),
+        }
+
+    # What the usages call.
+
+    def send_ack(self, request: Request, flow: Flow) -> bytes:
+        """Write Via into an ACK to a 2xx, send it, and return its bytes."""
+        request.headers.prepend("Via", self._via(flow))
+        data = request.to_bytes()
+        self.send_bytes(flow, data)
+        return data
+
+    def send_bytes(self, flow: Flow, data: bytes) -> None:
+        """Send as it is."""
+        self._outgoing.append((flow, data))
+
+    def emit(self, event: Event) -> None:
+        """Report to our user."""
+        self._events.append(event)
+
+    def count(self, what: str) -> None:
+        """Count something that is not an error."""
+        self.counters[what] += 1
+
+    # Within.
+
+    def _via(self, flow: Flow) -> str:
+        host, port = self._sent_by(flow) if self._sent_by is not None else flow.local
+        parameters: dict[str, str | None] = {
+            "rport": None,  # RFC 3581 section 3
+            "branch": f"{MAGIC_COOKIE}{self._token()}",
+        }
+        return str(Via(flow.transport.upper(), host, port, parameters))
+
+    def _receive_datagram(self, flow: Flow, data: bytes, now: float) -> None:
+        if is_keepalive(data):
+            self.count("keepalive_in")
+            return
+        try:
+            message = parse_datagram(data, self._limits.messages)
+        except MalformedMessage as exc:
+            self._refuse(flow, exc)
+            return
+        self._receive_message(flow, message, now)
+
+    def _refuse(self, flow: Flow, exc: RemoteProtocolError, request: Request | None = None) -> None:
+        self.count("malformed")
+        request = request or (exc.request if isinstance(exc, MalformedMessage) else None)
+        if request is None or request.method == "ACK":
+            return
+        try:
+            _fill_via(request, flow)
+            answer = make_response(request, exc.status, exc.reason, to_tag=self._token())
+            self.send_bytes(flow, answer.to_bytes())
+        except (RemoteProtocolError, LocalProtocolError):
+            self.count("malformed_unanswered")
+
+    def _receive_message(self, flow: Flow, message: Request | Response, now: float) -> None:
+        try:
+            if isinstance(message, Request):
+                self._receive_request(flow, message, now)
+            else:
+                self._receive_response(flow, message, now)
+        except RemoteProtocolError as exc:
+            self._refuse(flow, exc, message if isinstance(message, Request) else None)
+
+    def _receive_response(self, flow: Flow, response: Response, now: float) -> None:
+        if not response.vias:
+            raise MalformedMessage("a response without Via")
+        transaction = self._clients.get(response_key(response))
+        if transaction is None:
+            self.count("stray_response")
+        elif not transaction.receive(response, now):
+            self.count("response_dropped")
+        if transaction is not None:
+            self._reap(transaction)
+
+    def _receive_request(self, flow: Flow, request: Request, now: float) -> None:
+        if not request.vias:
+            raise MalformedMessage("a request without Via")
+        if request.cseq.method != request.method:
+            raise MalformedMessage("CSeq names another method")
+        key = server_key(request)
+        known = self._servers.get(key)
+        if known is not None:
+            self._receive_again(known, request, now)
+            return
+        if request.method == "ACK":
+            if not self.calls.receive_ack(request, now):
+                self.count("stray_ack")
+            return
+        _fill_via(request, flow)
+        # Both are read here so that a broken one is refused before anything is kept.
+        call = self.calls.find(request)
+        if len(self._servers) >= self._limits.transactions or (
+            request.method == "INVITE" and call is None and len(self.calls) >= self._limits.calls
+        ):
+            self._turn_away(flow, request)
+            return
+        self._begin(flow, request, call, now)
+
+    def _receive_again(self, known: ServerTransaction, request: Request, now: float) -> None:
+        if request.method == "ACK" and known.state is State.ACCEPTED:
+            # RFC 3261 wants a new branch in the ACK to a 2xx; devices repeat that of the INVITE.
+            if not self.calls.receive_ack(request, now):
+                self.count("stray_ack")
+            return
+        if request.method != "ACK":
+            self.count("retransmitted_in")
+        if not known.receive(request, now):
+            self.count("request_dropped")
+        self._reap(known)
+
+    def _begin(self, flow: Flow, request: Request, call: CallKey | None, now: float) -> None:
+        transaction = ServerTransaction(
+            request,
+            flow,
+            timers=self.timers,
+            heap=self._heap,  # type: ignore[arg-type]
+            send=self.send_bytes,
+            report=self._report_server,
+        )
+        key = transaction.key
+        self._servers[key] = transaction
+        self._by_flow.setdefault(flow, set()).add(key)
+        transaction.start(now)
+        try:
+            self._deliver(flow, request, key, call, now)
+        except RemoteProtocolError as exc:
+            self.count("malformed")
+            answer = make_response(request, exc.status, exc.reason, to_tag=self._token())
+            self.send_response(key, answer, now)
+
+    def _deliver(
+        self, flow: Flow, request: Request, key: TransactionKey, call: CallKey | None, now: float
+    ) -> None:
+        if request.method == "CANCEL":
+            self._receive_cancel(request, key, now)
+        elif call is not None:
+            self.calls.receive_request(call, request, key, flow, now)
+        elif request.method == "BYE" or (request.to.tag and request.method in _DIALOG_METHODS):
+            self.count("unknown_dialog")
+            self.send_response(key, make_response(request, 481, to_tag=self._token()), now)
+        elif request.method == "INVITE":
+            self.calls.receive_invite(request, key, flow, now)
+        else:
+            self.emit(RequestReceived(key=key, request=request, flow=flow))
+
+    def _receive_cancel(self, request: Request, key: TransactionKey, now: float) -> None:
+        target = server_key(request, method="INVITE")
+        found = target in self._servers
+        if not found:
+            self.count("unknown_transaction")
+        status = 200 if found else 481
+        self.send_response(key, make_response(request, status, to_tag=self._token()), now)
+        if found:
+            self.calls.receive_cancel(target, now)
+
+    def _turn_away(self, flow: Flow, request: Request) -> None:
+        self.count("turned_away")
+        answer = make_response(request, 503, to_tag=self._token(), headers=[("Retry-After", "10")])
+        self.send_bytes(flow, answer.to_bytes())
+
+    def _report_client(
+        self, transaction: ClientTransaction, action: Action, response: Response | None, now: float
+    ) -> None:
+        key = transaction.key
+        if action is Action.DELIVER and response is not None:
+            if not self.calls.receive_response(key, response, now):
+                self.emit(ResponseReceived(key=key, response=response, flow=transaction.flow))
+            return
+        lost = action is Action.REPORT_FLOW_LOST
+        self.count("flow_lost_out" if lost else "timeout_out")
+        if self.calls.transaction_failed(key, now, flow_lost=lost):
+            return
+        if lost:
+            self.emit(TransactionFlowLost(key=key, flow=transaction.flow))
+        else:
+            self.emit(TransactionTimedOut(key=key, method=transaction.request.method))
+
+    def _report_server(
+        self, transaction: ServerTransaction, action: Action, request: Request | None, now: float
+    ) -> None:
+        if action is Action.DELIVER and request is not None:
+            self.calls.receive_ack(request, now)
+        elif action is Action.REPORT_FLOW_LOST:
+            self.calls.transaction_failed(transaction.key, now, flow_lost=True)
+        elif action is Action.REPORT_TIMEOUT:
+            invite = transaction.request.method == "INVITE"
+            self.count("unacknowledged_in" if invite else "unanswered_in")
+
+    def _find(self, key: TransactionKey) -> ClientTransaction | ServerTransaction | None:
+        return self._clients.get(key) if key.is_client else self._servers.get(key)
+
+    def _reap(self, transaction: ClientTransaction | ServerTransaction) -> None:
+        if transaction.state is not State.TERMINATED:
+            return
+        key = transaction.key
+        if key.is_client:
+            self._clients.pop(key, None)
+            self.calls.transaction_over(key)
+        else:
+            self._servers.pop(key, None)
+        keys = self._by_flow.get(transaction.flow)
+        if keys is not None:
+            keys.discard(key)
+            if not keys:
+                del self._by_flow[transaction.flow]
+
+
+def _fill_via(request: Request, flow: Flow) -> None:
+    """Write where a request really came from into its top Via.
+
+    The address is written whenever it is not the one the sender named, the port when asked for;
+    the answer goes back by the flow in any case.
+
+    Source: RFC 3261 section 18.2.1, RFC 3581 section 4.
+    """
+    vias = request.vias
+    host, port = flow.remote
+    top = vias[0]
+    parameters = dict(top.parameters)
+    if top.wants_rport:
+        parameters["rport"] = str(port)
+    if top.wants_rport or top.host != host:
+        parameters["received"] = host
+    if parameters == top.parameters:
+        return
+    request.headers.remove("Via")
+    for via in reversed([replace(top, parameters=parameters), *vias[1:]]):
+        request.headers.prepend("Via", str(via))
