@@ -1,0 +1,39 @@
+"""A simulated network, a virtual clock and faults, for tests of whatever uses this library."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .clock import ClockRanAway, NothingCanHappen, VirtualClock
+    from .host import SimulatedHost
+    from .link import Conditions, Traced
+    from .nat import Nat
+    from .network import SimulatedNetwork
+
+__all__ = [
+    "ClockRanAway",
+    "Conditions",
+    "Nat",
+    "NothingCanHappen",
+    "SimulatedHost",
+    "SimulatedNetwork",
+    "Traced",
+    "VirtualClock",
+]
+
+_MODULES = {
+    "ClockRanAway": "clock",
+    "Conditions": "link",
+    "Nat": "nat",
+    "NothingCanHappen": "clock",
+    "SimulatedHost": "host",
+    "SimulatedNetwork": "network",
+    "Traced": "link",
+    "VirtualClock": "clock",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
