@@ -1,0 +1,361 @@
+"""Reads a program stream that came in RTP payloads."""
+
+from __future__ import annotations
+
+import re
+
+from ..access_unit import AccessUnit, Codec, MediaKind
+from . import syntax
+from .tracks import AudioTrack, Shared, VideoTrack
+
+MAX_FRAME = 8 * 1024 * 1024
+# No NAL unit header has its first bit set, so these never stand inside H.264 or H.265.
+_ANY_START = re.compile(rb"\x00\x00\x01[\xba-\xef]")
+
+
+class PsDemuxer:
+    """Turns the ordered RTP payloads of one stream into access units.
+
+    A picture is handed out when its sender marks the end and the PES lengths are satisfied, and
+    otherwise when the next one begins. Nothing the peer sends raises an error: what is wrong is
+    repaired and counted, or skipped. Holds at most one picture and one PES packet.
+
+    Source: ISO/IEC 13818-1 clause 2.5 in the profile of GB/T 28181-2016 and 2022 Annex C.1.
+    """
+
+    def __init__(self, *, audio_hint: Codec | None = None) -> None:
+        self._shared = Shared()
+        self._video = VideoTrack(self._shared)
+        self._audio = AudioTrack(self._shared, audio_hint)
+        self._buffer = bytearray()
+        self._need = 0
+        self._is_synced = False
+        self._unit_timestamp = 0
+        self._timestamp = 0
+        self._map: dict[int, int] = {}
+        self._ids: dict[MediaKind, int] = {}
+        self._seen: set[int] = set()
+        self._begins_pack = False
+        self._has_headers = False
+        self._runs_on = _NOT
+        self._extra = 0
+        self._after_video = False
+
+    @property
+    def video_codec(self) -> Codec | None:
+        """The codec of the video, once known."""
+        return self._video.codec
+
+    @property
+    def audio_codec(self) -> Codec | None:
+        """The codec of the audio, once known."""
+        return self._audio.codec
+
+    @property
+    def repairs(self) -> dict[str, int]:
+        """What was wrong in the stream and how often."""
+        return self._shared.repairs
+
+    def push(
+        self,
+        payload: bytes | memoryview,
+        *,
+        timestamp: int,
+        marker: bool = False,
+        missing: int = 0,
+    ) -> list[AccessUnit]:
+        """Take one RTP payload, in order; return the units it completes.
+
+        Args:
+            payload: Any cut of the stream.
+            timestamp: Of its RTP packet.
+            marker: Of its RTP packet.
+            missing: How many packets before this one are lost.
+        """
+        units: list[AccessUnit] = []
+        if missing:
+            units += self._break()
+        buffer = self._buffer
+        if timestamp != self._timestamp:
+            if buffer and payload[:4] == syntax.PACK_START:
+                # A PES packet that claims more than its pack holds.
+                self._count("pes_too_long")
+                units += self._end_early()
+                buffer = self._buffer
+            elif self._runs_on and payload[:4] == syntax.PACK_START:
+                self._stop_running_on()
+            self._timestamp = timestamp
+        held = len(buffer)
+        buffer += payload
+        if len(buffer) >= self._need:
+            units += self._walk(held, timestamp)
+        if marker and self._video.trusts_marker and self._is_synced:
+            if self._runs_on:
+                self._video.extend(self._buffer)
+                self._extra += len(self._buffer)
+                self._buffer = bytearray()
+                self._stop_running_on()
+            if not self._buffer:
+                units += self._video.end_by_marker()
+        return units
+
+    def flush(self) -> list[AccessUnit]:
+        """Return what is left, at the end of the stream; a part of a PES packet is damaged."""
+        units = self._end_early(is_damage=True) if self._buffer else []
+        return units + self._video.finish(is_last=True)
+
+    def _break(self) -> list[AccessUnit]:
+        """Packets are missing here: hand out what there is of the picture, seek the next pack."""
+        units = self._end_early()
+        self._video.damage()
+        units += self._video.finish(is_last=True)
+        self._lose_sync()
+        return units
+
+    def _lose_sync(self) -> None:
+        self._is_synced = False
+        self._runs_on = _NOT
+        self._need = 0
+        self._begins_pack = self._has_headers = self._after_video = False
+        self._video.interrupt()
+        self._audio.interrupt()
+
+    def _end_early(self, *, is_damage: bool = False) -> list[AccessUnit]:
+        """Take the unfinished unit in the buffer as far as it came; empty the buffer."""
+        buffer, self._buffer, self._need = self._buffer, bytearray(), 0
+        units: list[AccessUnit] = []
+        if self._runs_on:
+            self._video.extend(buffer)
+            self._extra += len(buffer)
+            self._stop_running_on()
+        elif self._is_synced and len(buffer) >= 9 and buffer.startswith(syntax.START):
+            is_video = self._kind_of(buffer[3]) is MediaKind.VIDEO
+            if is_video and syntax.read_pes_header(buffer, 0, len(buffer)).is_sound:
+                units = self._take_pes(buffer, 0, len(buffer), self._unit_timestamp)
+        if is_damage:
+            self._video.damage()
+        return units
+
+    def _walk(self, held: int, timestamp: int) -> list[AccessUnit]:
+        """Parse what the buffer holds; keep the unfinished rest.
+
+        Args:
+            held: How many bytes were there before this payload; what begins in them has the
+                timestamp of an earlier one.
+            timestamp: Of this payload.
+        """
+        units: list[AccessUnit] = []
+        buffer, place, size = self._buffer, 0, len(self._buffer)
+        self._need = 0
+        while place < size:
+            place, is_at_unit = self._approach(place)
+            if not is_at_unit:
+                break
+            end = self._unit_end(place)
+            if end > size:
+                self._need = end - place
+                break
+            if end == place:
+                place, is_decided = self._recover(place)
+                if not is_decided:
+                    break
+                continue
+            units += self._take(place, end, timestamp if place >= held else self._unit_timestamp)
+            place = end
+            if len(self._video) > MAX_FRAME:
+                self._drop_oversize()
+        if place >= held:
+            self._unit_timestamp = timestamp
+        del buffer[:place]
+        if len(self._video) > MAX_FRAME:
+            self._drop_oversize()
+        return units
+
+    def _approach(self, place: int) -> tuple[int, bool]:
+        """Go on to where a unit may begin; return that place and whether it can be looked at."""
+        if self._runs_on:
+            place = self._run_on(place)
+            if self._runs_on:
+                return place, False
+        elif not self._is_synced:
+            place = self._seek(place)
+            if not self._is_synced:
+                return place, False
+        return place, len(self._buffer) - place >= 6 or self._is_short(place)
+
+    def _drop_oversize(self) -> None:
+        self._count("oversize")
+        self._video.drop()
+        self._lose_sync()
+
+    def _is_short(self, place: int) -> bool:
+        """Whether fewer than six bytes are enough: an end code, a pack start, or no start code."""
+        buffer = self._buffer
+        if len(buffer) - place < 4:
+            return False
+        return buffer[place + 3] <= syntax.PACK or buffer[place : place + 3] != syntax.START
+
+    def _unit_end(self, place: int) -> int:
+        """Return where the unit ends; ``place`` itself when there is no unit.
+
+        Past the buffer when bytes are missing.
+        """
+        buffer = self._buffer
+        if buffer[place : place + 3] != syntax.START:
+            return place
+        code = buffer[place + 3]
+        if code == syntax.PACK:
+            size = syntax.pack_header_size(buffer, place)
+            return place + (14 if size is None else size)
+        if code == syntax.END:
+            return place + 4
+        if code < syntax.END:
+            return place
+        length = buffer[place + 4] << 8 | buffer[place + 5]
+        if length == 0 and syntax.VIDEO <= code <= 0xEF:
+            return place + 9 + (buffer[place + 8] if len(buffer) - place > 8 else 0)
+        return place + 6 + length
+
+    def _seek(self, place: int) -> int:
+        """Look for a pack header; bytes before it are dropped."""
+        buffer = self._buffer
+        found = buffer.find(syntax.PACK_START, place)
+        if found < 0:
+            kept = max(place, len(buffer) - 3)
+            if kept > place:
+                self._video.interrupt()
+            return kept
+        if found > place:
+            self._count("resync")
+            self._video.interrupt()
+        self._is_synced = True
+        return found
+
+    def _recover(self, place: int) -> tuple[int, bool]:
+        """There is no start code where one should be.
+
+        Returns:
+            Where to go on, and whether the bytes there are enough to do so now.
+        """
+        buffer, size = self._buffer, len(self._buffer)
+        zeros = place
+        while zeros < size and buffer[zeros] == 0:
+            zeros += 1
+        if zeros == size:
+            return max(place, size - 3), False
+        if zeros - place > 2 and buffer[zeros] == 1:
+            if zeros + 1 == size:
+                return place, False
+            if buffer[zeros + 1] >= syntax.END:
+                self._count("padding")
+                return zeros - 2, True
+        if self._after_video:
+            # The length was wrong, perhaps for want of a 17th bit: go on to the next start code.
+            self._runs_on, self._extra = _WRAPPED, 0
+        else:
+            self._video.damage()
+            self._is_synced = False
+            self._audio.interrupt()
+        return place, True
+
+    def _run_on(self, place: int) -> int:
+        """Append to the open picture up to the next start code of the program stream."""
+        buffer = self._buffer
+        found = _ANY_START.search(buffer, place)
+        end = found.start() if found else max(place, len(buffer) - 3)
+        self._video.extend(buffer[place:end])
+        self._extra += end - place
+        if found:
+            self._stop_running_on()
+        return end
+
+    def _stop_running_on(self) -> None:
+        if self._runs_on == _WRAPPED:
+            if self._extra % 65_536 == 0:
+                self._count("pes_length_wrapped")
+            else:
+                self._count("pes_length")
+                self._video.damage()
+        self._runs_on, self._after_video = _NOT, False
+
+    def _take(self, place: int, end: int, timestamp: int) -> list[AccessUnit]:
+        """Take one whole unit."""
+        code = self._buffer[place + 3]
+        self._after_video = False
+        if code == syntax.PACK:
+            if end - place == 4:
+                self._count("bare_pack")
+            self._begins_pack, self._has_headers = True, False
+        elif code == syntax.SYSTEM:
+            self._has_headers = True
+        elif code == syntax.MAP:
+            self._has_headers = True
+            self._take_map(place, end)
+        elif code != syntax.END:
+            return self._take_pes(self._buffer, place, end, timestamp)
+        return []
+
+    def _take_map(self, place: int, end: int) -> None:
+        streams, is_sound = syntax.read_map(self._buffer, place, end)
+        if not is_sound:
+            self._count("map")
+        if not streams:
+            return
+        self._map = streams
+        for kind, track in ((MediaKind.VIDEO, self._video), (MediaKind.AUDIO, self._audio)):
+            for stream_id, stream_type in streams.items():
+                codec = syntax.STREAM_TYPES.get(stream_type)
+                if codec is not None and codec.kind is kind:
+                    self._ids[kind] = stream_id
+                    track.declare(codec)
+                    break
+
+    def _take_pes(
+        self, buffer: bytearray, place: int, end: int, timestamp: int
+    ) -> list[AccessUnit]:
+        kind = self._kind_of(buffer[place + 3])
+        if kind is None:
+            return []
+        header = syntax.read_pes_header(buffer, place, end)
+        if not header.is_sound:
+            self._count("pes_header")
+        payload = bytes(buffer[place + header.size : end])
+        if kind is MediaKind.AUDIO:
+            return self._audio.add(header, payload, timestamp)
+        units = self._video.add(
+            header,
+            payload,
+            timestamp,
+            begins_pack=self._begins_pack,
+            has_headers=self._has_headers,
+        )
+        self._begins_pack = self._has_headers = False
+        self._after_video = True
+        if not (buffer[place + 4] or buffer[place + 5]):
+            self._count("pes_unbounded")
+            self._runs_on = _UNBOUNDED
+        return units
+
+    def _kind_of(self, stream_id: int) -> MediaKind | None:
+        """Choose the track of a stream: by the map, else by the range of its id."""
+        codec = syntax.STREAM_TYPES.get(self._map.get(stream_id, -1))
+        if codec is not None:
+            kind = codec.kind
+        elif syntax.AUDIO <= stream_id < syntax.VIDEO:
+            kind = MediaKind.AUDIO
+        elif syntax.VIDEO <= stream_id <= 0xEF:
+            kind = MediaKind.VIDEO
+        else:
+            return None
+        # One stream of a kind: a declared one, else the first that comes.
+        chosen = self._ids.get(kind)
+        if chosen != stream_id and (chosen is None or chosen not in self._seen):
+            self._ids[kind] = chosen = stream_id
+        self._seen.add(stream_id)
+        return kind if chosen == stream_id else None
+
+    def _count(self, repair: str) -> None:
+        self._shared.repairs[repair] += 1
+
+
+_NOT, _UNBOUNDED, _WRAPPED = 0, 1, 2

@@ -1,0 +1,130 @@
+"""Puts RTP packets back in order."""
+
+from __future__ import annotations
+
+from .packet import RtpPacket
+from .sequence import distance
+
+_RESTART = 1000
+
+
+class ReorderBuffer:
+    """Holds packets back while one before them may still come.
+
+    A gap is given up once ``depth`` packets wait behind it, or ``wait`` seconds after the first
+    of them came.
+    """
+
+    def __init__(self, depth: int = 100, wait: float = 0.2) -> None:
+        self.duplicates = 0
+        """Packets that were there already."""
+        self.late = 0
+        """Packets that came after their place was given up."""
+        self.lost = 0
+        """Places that were given up."""
+        self.restarts = 0
+        """Jumps of more than 1000 that were taken as a new beginning."""
+        self._depth = depth
+        self._wait = wait
+        self._expected: int | None = None
+        self._held: dict[int, tuple[RtpPacket, float]] = {}
+        self._skipped: dict[int, None] = {}
+        self._stray: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def push(self, packet: RtpPacket, now: float) -> list[tuple[RtpPacket, int]]:
+        """Take a packet; return those whose turn it is, each with the number missing before it.
+
+        A jump of more than 1000 starts again at once when forward, and on the second packet in
+        a row when backward (one alone is a packet that was very late). What was held comes out
+        first. The number missing is then unknown and given as 1.
+        """
+        number = packet.sequence_number
+        if number == self._expected and not self._held:  # the usual case
+            self._expected = number + 1 & 0xFFFF
+            self._stray = None
+            return [(packet, 0)]
+        if self._expected is None:
+            self._expected = number + 1 & 0xFFFF
+            return [(packet, 0)]
+        ahead = distance(number, self._expected)
+        if ahead > _RESTART or (ahead < -_RESTART and self._stray is not None):
+            return self._restart(packet)
+        if ahead < 0:
+            self._count_old(number, ahead)
+            return []
+        self._stray = None
+        if number in self._held:
+            self.duplicates += 1
+            return []
+        self._held[number] = (packet, now)
+        return self._release(now)
+
+    def poll(self, now: float) -> list[tuple[RtpPacket, int]]:
+        """Give up gaps that were waited for long enough; return what they held back."""
+        return self._release(now) if self._held else []
+
+    def next_timeout(self) -> float | None:
+        """When ``poll`` is due; None while nothing is held."""
+        if not self._held:
+            return None
+        return min(came for _, came in self._held.values()) + self._wait
+
+    def flush(self) -> list[tuple[RtpPacket, int]]:
+        """Return everything that is held, at the end of the stream."""
+        out: list[tuple[RtpPacket, int]] = []
+        while self._held:
+            out += self._skip_gap()
+        return out
+
+    def _restart(self, packet: RtpPacket) -> list[tuple[RtpPacket, int]]:
+        out = self.flush()
+        self.restarts += 1
+        self._skipped.clear()
+        self._stray = None
+        self._expected = packet.sequence_number + 1 & 0xFFFF
+        return [*out, (packet, 1)]
+
+    def _count_old(self, number: int, ahead: int) -> None:
+        if ahead < -_RESTART:
+            self._stray = number
+        if number in self._skipped:
+            del self._skipped[number]
+            self.late += 1
+        else:
+            self.duplicates += 1
+
+    def _release(self, now: float) -> list[tuple[RtpPacket, int]]:
+        out = self._take_run(0)
+        while self._held:
+            due = self.next_timeout()
+            if len(self._held) < self._depth and due is not None and now < due:
+                break
+            out += self._skip_gap()
+        return out
+
+    def _skip_gap(self) -> list[tuple[RtpPacket, int]]:
+        assert self._expected is not None
+        expected = self._expected
+        missing = min(distance(number, expected) for number in self._held)
+        for step in range(missing):
+            self._skipped[expected + step & 0xFFFF] = None
+        while len(self._skipped) > _RESTART:
+            del self._skipped[next(iter(self._skipped))]
+        self.lost += missing
+        self._expected = expected + missing & 0xFFFF
+        return self._take_run(missing)
+
+    def _take_run(self, missing: int) -> list[tuple[RtpPacket, int]]:
+        """Take what follows without a gap."""
+        out: list[tuple[RtpPacket, int]] = []
+        while self._expected is not None:
+            entry = self._held.pop(self._expected, None)
+            if entry is None:
+                break
+            out.append((entry[0], missing))
+            missing = 0
+            self._expected = self._expected + 1 & 0xFFFF
+        return out
