@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from rtp.access_unit import AccessUnit, MediaKind
+from rtp.batch import PacketBatch
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ class Stream(Generic[T]):
         self._pause = pause
         self._group: _Group[T] | None = None if keep is None else _Group(measure, keep)
         self._readers: list[Reader[T]] = []
-        self._taps: list[Callable[[T], None]] = []
+        self._taps: list[_Tap[T]] = []
         self._closed = False
         self._cause: BaseException | None = None
 
@@ -93,7 +94,7 @@ class Stream(Generic[T]):
             reader._offer(item, starts)
         for tap in tuple(self._taps):
             try:
-                tap(item)
+                tap.take(item)
             except Exception:
                 logger.exception("a tap of a media stream failed and was detached")
                 self._detach(tap)
@@ -125,13 +126,20 @@ class Stream(Generic[T]):
             self.on_first_reader()
         return reader
 
-    def attach(self, callback: Callable[[T], None]) -> Callable[[], None]:
+    def attach(
+        self,
+        callback: Callable[[T], None],
+        *,
+        on_end: Callable[[BaseException | None], None] | None = None,
+    ) -> Callable[[], None]:
         """Call ``callback`` with every item from now on; return what detaches it.
 
-        The callback must not keep the item unless it copies it, and must not wait.
+        The callback must not change the item, and must not wait. ``on_end`` is called with the
+        cause when the stream ends first.
         """
-        self._taps.append(callback)
-        return lambda: self._detach(callback)
+        tap = _Tap(callback, on_end)
+        self._taps.append(tap)
+        return lambda: self._detach(tap)
 
     def group(self) -> list[T]:
         """Return the items of the current group; empty when it is not known or was too long."""
@@ -150,13 +158,17 @@ class Stream(Generic[T]):
         self._cause = cause
         for reader in self._readers:
             reader._end(cause)
+        taps = self._taps.copy()
         self._readers.clear()
         self._taps.clear()
         self.forget_group()
+        for tap in taps:
+            if tap.on_end is not None:
+                tap.on_end(cause)
 
-    def _detach(self, callback: Callable[[T], None]) -> None:
-        if callback in self._taps:
-            self._taps.remove(callback)
+    def _detach(self, tap: _Tap[T]) -> None:
+        if tap in self._taps:
+            self._taps.remove(tap)
 
     def _forget(self, reader: Reader[T]) -> None:
         if reader not in self._readers:
@@ -289,6 +301,23 @@ def unit_stream(*, pause: Callable[[bool], None] | None = None) -> Stream[Access
         keep=lambda unit: unit,
         pause=pause,
     )
+
+
+def batch_stream(*, keep_group: bool = True) -> Stream[PacketBatch]:
+    """Make a stream of packet batches, whose groups begin where a batch holds a group start."""
+    return Stream(
+        starts=lambda batch: batch.starts_group,
+        measure=lambda batch: batch.size,
+        keep=(lambda batch: batch) if keep_group else None,
+    )
+
+
+class _Tap(Generic[T]):
+    def __init__(
+        self, take: Callable[[T], None], on_end: Callable[[BaseException | None], None] | None
+    ) -> None:
+        self.take = take
+        self.on_end = on_end
 
 
 class _UnitGroups:

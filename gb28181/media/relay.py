@@ -1,0 +1,477 @@
+"""Relay: packet batches of a receiver to another party, rewritten, payload untouched."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rtp.batch import PacketBatch
+from rtp.transport import (
+    Address,
+    MediaNetwork,
+    MediaSocket,
+    TcpMediaConnection,
+    connect_tcp,
+    listen_tcp,
+)
+
+from ..errors import MediaTimeout
+from .stream import Stream
+
+SEND_AT_ONCE = 64 * 1024
+"""Bytes of a cached group that leave in one turn of the loop."""
+SEND_PAUSE = 0.005
+"""Seconds between two such turns: about 100 Mbit/s while a new target catches up."""
+BACKLOG_BYTES = 8 * 1024 * 1024
+"""What may wait behind a cached group. Beyond it all is dropped up to the next group start."""
+GROUP_PATIENCE = 5.0
+"""How long a group start is waited for before anything is sent that comes."""
+
+_SINK_BUFFER = 64 * 1024  # nothing but stray packets comes to a sender's port
+_FIELDS = struct.Struct("!HI")
+_JUMP = 1000  # packets; more is a restart of the source (RFC 3550 A.1 has 3000 and 100)
+_CLOCK = 90000
+
+logger = logging.getLogger("gb28181.media")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkStatistics:
+    """What an outgoing end has done so far."""
+
+    packets: int
+    """Packets that the socket or the connection took."""
+    bytes: int
+    """Their bytes, RTP headers included."""
+    dropped: int
+    """Packets that found no connection, no room, or came before the group after such a loss."""
+
+
+class MediaSink:
+    """The outgoing end of one RTP stream: a UDP socket or a TCP connection. Made by the plane.
+
+    ``mode`` is ``udp``, ``tcp-active`` (we connect) or ``tcp-passive`` (the first connection
+    wins, later ones are closed at once). Sending never waits: a peer over TCP whose write buffer
+    is full loses everything up to the next group start.
+    """
+
+    def __init__(
+        self, *, mode: str, local: Address, on_closed: Callable[[MediaSink], None] | None = None
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.mode = mode
+        self.local = local
+        self.remote: Address | None = None
+        """Where the packets go; None as long as that is not known."""
+        self.ready: asyncio.Future[None] = self._loop.create_future()
+        """Done when packets can leave."""
+        self.ready.add_done_callback(_look_at)
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        """Done when the sink has ended; the exception is the cause."""
+        self.closed.add_done_callback(_look_at)
+        self._on_closed = on_closed
+        self._network: MediaNetwork | None = None
+        self._udp: MediaSocket | None = None
+        self._server: Any = None
+        self._connection: TcpMediaConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._dropping_since: float | None = None
+        self._packets = 0
+        self._bytes = 0
+        self._dropped = 0
+
+    @property
+    def statistics(self) -> SinkStatistics:
+        """The counters as they stand."""
+        return SinkStatistics(packets=self._packets, bytes=self._bytes, dropped=self._dropped)
+
+    async def open(self, network: MediaNetwork) -> None:
+        """Bind the socket, or listen. The plane does this.
+
+        Raises:
+            OSError: The address cannot be bound.
+        """
+        self._network = network
+        if self.mode == "udp":
+            self._udp = network.open_udp(self.local, _ignore, receive_buffer=_SINK_BUFFER)
+            self._udp.on_error = self.close
+            self.local = self._udp.local
+        elif self.mode == "tcp-passive":
+            self._server = await listen_tcp(network, self.local, self._on_connection)
+
+    def start(self, remote: Address | None = None) -> asyncio.Future[None]:
+        """Say where the packets go; over ``tcp-active`` connect there in the background.
+
+        Four attempts, one second apart; when all fail, ``closed`` carries the reason.
+
+        Args:
+            remote: The peer; None keeps what ``open_sink`` was given.
+
+        Returns:
+            ``ready``, for who wants to wait. Waiting is not needed.
+        """
+        self.remote = remote or self.remote
+        if self.closed.done() or self.remote is None:
+            return self.ready
+        if self.mode == "udp":
+            _settle(self.ready, None)
+        elif self.mode == "tcp-active" and self._connecting is None:
+            # The sink owns this task: it is referenced here and cancelled by close().
+            self._connecting = self._loop.create_task(self._connect(self.remote))
+        return self.ready
+
+    def send_batch(self, batch: PacketBatch) -> bool:
+        """Send now or drop; never wait. False when something was dropped."""
+        if self._udp is not None and self.remote is not None and not self.closed.done():
+            sent = self._udp.send_batch(batch, self.remote)
+            self._packets += sent
+            self._bytes += batch.size
+            self._dropped += len(batch) - sent
+            return sent == len(batch)
+        return self._send_framed(batch)
+
+    def send_packets(self, packets: list[bytes]) -> bool:
+        """Send whole RTP packets, as ``send_batch``."""
+        return self.send_batch(join(packets, self._loop.time()))
+
+    def close(self, cause: BaseException | None = None) -> None:
+        """Close sockets and connections and give the port back. Idempotent.
+
+        What the TCP write buffer holds is still sent.
+        """
+        if self.closed.done():
+            return
+        _settle(self.closed, cause)
+        if self._connecting is not None:
+            self._connecting.cancel()
+        for open_end in (self._udp, self._server, self._connection):
+            if open_end is not None:
+                open_end.close()
+        _settle(self.ready, cause or MediaTimeout("the media sink was closed before it was ready"))
+        if self._on_closed is not None:
+            self._on_closed(self)
+
+    async def _connect(self, remote: Address) -> None:
+        assert self._network is not None
+        try:
+            await connect_tcp(self._network, remote, on_connection=self._on_connection)
+        except OSError as error:
+            host, port = remote
+            failed = MediaTimeout(f"no TCP media connection to {host}:{port}: {error}")
+            failed.__cause__ = error
+            self.close(failed)
+
+    def _on_connection(self, connection: TcpMediaConnection) -> None:
+        if self._connection is not None or self.closed.done():
+            connection.close()
+            return
+        self._connection = connection
+        self.remote = connection.remote
+        connection.on_lost = self._on_lost
+        _settle(self.ready, None)
+
+    def _on_lost(self, error: BaseException | None) -> None:
+        host, port = self.remote or ("", 0)
+        lost = MediaTimeout(f"TCP media connection with {host}:{port} lost: {error or 'closed'}")
+        lost.__cause__ = error
+        self.close(lost)
+
+    def _send_framed(self, batch: PacketBatch) -> bool:
+        connection = self._connection
+        if connection is None or self.closed.done():
+            self._dropped += len(batch)
+            return False
+        now = self._loop.time()
+        if self._dropping_since is not None:
+            if not batch.starts_group and now - self._dropping_since < GROUP_PATIENCE:
+                self._dropped += len(batch)
+                return False
+            self._dropping_since = None
+        if connection.send_batch(batch):
+            self._packets += len(batch)
+            self._bytes += batch.size
+            return True
+        self._dropping_since = now
+        self._dropped += len(batch)
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayStatistics:
+    """What a relay has done so far."""
+
+    packets: int
+    """Packets given to the sink, those included that it could not send."""
+    bytes: int
+    """Their bytes, RTP headers included."""
+    dropped: int
+    """Packets not forwarded: before the first group start, or behind an overlong backlog."""
+    restarts: int
+    """How often the source began anew; the outgoing numbering went on."""
+    started_without_group: bool
+    """Whether no group start came in time, so that sending began with whatever came."""
+
+
+class Relay:
+    """Forwards batches to one target with its own SSRC, sequence numbers and timestamp base.
+
+    It starts with the cached current group, or at the next group start, or after five seconds
+    with whatever comes. What the source lost stays a gap in the outgoing numbering. Every relay
+    works on a copy, so any number of them may share a receiver.
+
+    Args:
+        batches: A receiver's batches.
+        sink: Where they go; nothing is sent before it is ready.
+        ssrc: Of the outgoing packets.
+        payload_type: Of the outgoing packets; None keeps the source's.
+        sequence_number: Of the first outgoing packet.
+        timestamp: Of the first outgoing packet; None keeps the source's base.
+
+    Source: GB/T 28181-2022 Annex L (one upstream request, many receivers).
+    """
+
+    def __init__(
+        self,
+        batches: Stream[PacketBatch],
+        sink: MediaSink,
+        *,
+        ssrc: int,
+        payload_type: int | None = 96,
+        sequence_number: int = 0,
+        timestamp: int | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._batches = batches
+        self._sink = sink
+        self._rewriter = _Rewriter(ssrc, payload_type, sequence_number, timestamp)
+        self._backlog: deque[PacketBatch] = deque()  # bounded: BACKLOG_BYTES
+        self._backlog_size = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_started = False
+        self._without_group = False
+        self._waiting_since: float | None = None
+        self._packets = 0
+        self._bytes = 0
+        self._dropped = 0
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        """Done when the relay has ended; the exception is the cause."""
+        self.closed.add_done_callback(_look_at)
+        self._detach: Callable[[], None] = batches.attach(self._take, on_end=self.close)
+        sink.ready.add_done_callback(self._on_ready)
+        sink.closed.add_done_callback(self._on_sink_closed)
+
+    @property
+    def statistics(self) -> RelayStatistics:
+        """The counters as they stand."""
+        return RelayStatistics(
+            packets=self._packets,
+            bytes=self._bytes,
+            dropped=self._dropped,
+            restarts=self._rewriter.restarts,
+            started_without_group=self._without_group,
+        )
+
+    def close(self, cause: BaseException | None = None) -> None:
+        """Stop forwarding. The sink stays as it is. Idempotent."""
+        if self.closed.done():
+            return
+        self._detach()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._drop_backlog()
+        _settle(self.closed, cause)
+
+    def _on_ready(self, ready: asyncio.Future[None]) -> None:
+        if self.closed.done() or ready.cancelled() or ready.exception() is not None:
+            return
+        group = self._batches.group()
+        if group and not self._is_started:
+            self._is_started = True
+            first = group[0].group_start() or 0
+            for batch in (group[0].from_index(first), *group[1:]):
+                self._enqueue(batch)
+            self._flush()
+
+    def _on_sink_closed(self, closed: asyncio.Future[None]) -> None:
+        self.close(None if closed.cancelled() else closed.exception())
+
+    def _take(self, batch: PacketBatch) -> None:
+        if self.closed.done():
+            return
+        # A named boundary (a stream): what fails here ends this relay, not its source.
+        try:
+            self._forward(batch)
+        except Exception as error:
+            logger.exception("a relay failed and was closed")
+            self.close(error)
+
+    def _forward(self, batch: PacketBatch) -> None:
+        if not self._sink.ready.done():
+            self._dropped += len(batch)
+            return
+        if not self._is_started:
+            trimmed = self._first(batch)
+            if trimmed is None:
+                self._dropped += len(batch)
+                return
+            self._dropped += len(batch) - len(trimmed)
+            batch = trimmed
+            self._is_started = True
+        if self._backlog:
+            self._enqueue(compact(batch))
+        else:
+            self._send(compact(batch))
+
+    def _first(self, batch: PacketBatch) -> PacketBatch | None:
+        index = batch.group_start()
+        if index is not None:
+            return batch.from_index(index)
+        now = self._loop.time()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        if now - self._waiting_since < GROUP_PATIENCE:
+            return None
+        self._without_group = True
+        return batch
+
+    def _enqueue(self, batch: PacketBatch) -> None:
+        if self._backlog_size + batch.size > BACKLOG_BYTES:
+            self._dropped += len(batch)
+            self._drop_backlog()
+            self._is_started = False
+            self._waiting_since = None
+            return
+        self._backlog.append(batch)
+        self._backlog_size += batch.size
+
+    def _drop_backlog(self) -> None:
+        self._dropped += sum(map(len, self._backlog))
+        self._backlog.clear()
+        self._backlog_size = 0
+
+    def _flush(self) -> None:
+        self._timer = None
+        sent = 0
+        try:
+            while self._backlog and sent < SEND_AT_ONCE:
+                batch = self._backlog.popleft()
+                self._backlog_size -= batch.size
+                sent += batch.size
+                self._send(compact(batch))
+        except Exception as error:
+            logger.exception("a relay failed and was closed")
+            self.close(error)
+            return
+        if self._backlog and not self.closed.done():
+            self._timer = self._loop.call_later(SEND_PAUSE, self._flush)
+
+    def _send(self, batch: PacketBatch) -> None:
+        self._rewriter.rewrite(batch, self._loop.time())
+        self._packets += len(batch)
+        self._bytes += batch.size
+        self._sink.send_batch(batch)
+
+
+class _Rewriter:
+    """Keeps the outgoing numbering in one piece while the source may begin anew."""
+
+    def __init__(
+        self, ssrc: int, payload_type: int | None, sequence_number: int, timestamp: int | None
+    ) -> None:
+        self.restarts = 0
+        self._ssrc = ssrc
+        self._payload_type = payload_type
+        self._next_sequence = sequence_number
+        self._timestamp = timestamp
+        self._is_first = True
+        self._source: bytes | None = None
+        self._sequence_offset = 0
+        self._timestamp_offset = 0
+        self._last_in = 0
+        self._last_out_ticks = 0
+        self._last_at = 0.0
+
+    def rewrite(self, batch: PacketBatch, now: float) -> None:
+        for part in self._parts(batch):
+            self._rewrite(part, now)
+
+    def _parts(self, batch: PacketBatch) -> list[PacketBatch]:
+        """Split where the source changes inside the batch, which is rare."""
+        data, bounds = batch.data, batch.bounds
+        first = data[bounds[0][0] + 8 : bounds[0][0] + 12] if bounds else b""
+        for index, (offset, _) in enumerate(bounds):
+            if data[offset + 8 : offset + 12] != first:
+                head = PacketBatch(data, bounds[:index], batch.received)
+                return [head, *self._parts(batch.from_index(index))]
+        return [batch] if bounds else []
+
+    def _rewrite(self, batch: PacketBatch, now: float) -> None:
+        data, (first, _), (last, _) = batch.data, batch.bounds[0], batch.bounds[-1]
+        sequence, ticks = _FIELDS.unpack_from(data, first + 2)
+        source = bytes(data[first + 8 : first + 12])
+        step = (sequence - self._last_in + 0x8000 & 0xFFFF) - 0x8000
+        if source != self._source or abs(step) > _JUMP:
+            self._begin(source, sequence, ticks, now)
+        self._last_in, last_ticks = _FIELDS.unpack_from(data, last + 2)
+        self._last_out_ticks = last_ticks + self._timestamp_offset & 0xFFFF_FFFF
+        self._next_sequence = self._last_in + self._sequence_offset + 1 & 0xFFFF
+        self._last_at = now
+        batch.rewrite(
+            ssrc=self._ssrc,
+            sequence_offset=self._sequence_offset,
+            timestamp_offset=self._timestamp_offset,
+            payload_type=self._payload_type,
+        )
+
+    def _begin(self, source: bytes, sequence: int, ticks: int, now: float) -> None:
+        if not self._is_first:
+            self.restarts += 1
+            elapsed = max(1, round((now - self._last_at) * _CLOCK))
+            self._timestamp_offset = self._last_out_ticks + elapsed - ticks
+        elif self._timestamp is not None:
+            self._timestamp_offset = self._timestamp - ticks
+        self._is_first = False
+        self._source = source
+        self._sequence_offset = self._next_sequence - sequence
+
+
+def compact(batch: PacketBatch) -> PacketBatch:
+    """Return a copy of the packets alone, one after the other, in a buffer of their size."""
+    bounds, place = [], 0
+    for _, length in batch.bounds:
+        bounds.append((place, length))
+        place += length
+    return PacketBatch(bytearray().join(batch.packets()), bounds, batch.received)
+
+
+def join(packets: list[bytes], now: float) -> PacketBatch:
+    """Make a batch of packets."""
+    bounds, place = [], 0
+    for packet in packets:
+        bounds.append((place, len(packet)))
+        place += len(packet)
+    return PacketBatch(bytearray().join(packets), bounds, now)
+
+
+def _ignore(batch: PacketBatch, source: Address) -> None:
+    """Drop what comes to a sender's port; the socket has counted it."""
+
+
+def _look_at(future: asyncio.Future[None]) -> None:
+    # A cause that nobody asks for is no fault of its own.
+    if not future.cancelled():
+        future.exception()
+
+
+def _settle(future: asyncio.Future[None], cause: BaseException | None) -> None:
+    if future.done():
+        return
+    if cause is None:
+        future.set_result(None)
+    else:
+        future.set_exception(cause)
