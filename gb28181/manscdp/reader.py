@@ -91,6 +91,7 @@ class Reader:
             value = self.read(node, plan_of(slot.cls), depth)
         else:
             if len(node):
+                self.repairs[f"{slot.xml.path} holds elements, kept as an unknown one"] += 1
                 return False
             value = self._text(node, slot)
             if value is None:

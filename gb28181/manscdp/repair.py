@@ -93,8 +93,9 @@ class _Repair:
 
     def _start(self, name: str, rest: str, source: str) -> None:
         known = self._vocabulary.knows(name)
-        top = self._open[-1].tag.lower()
-        if known and (top in self._vocabulary.leaves or top == name.lower() == "item"):
+        if known:
+            self._leave_leaf()
+        if self._open[-1].tag.lower() == name.lower() == "item":
             self._unclosed(self._open.pop())
         if len(self._open) >= _MAX_OPEN:
             self._literal(source)
@@ -102,6 +103,12 @@ class _Repair:
         node = _node(name, rest)
         self._open[-1].append(node)
         self._open.append(node)
+
+    def _leave_leaf(self) -> None:
+        """A known element begins: a leaf that is still open has lost its end."""
+        leaves = self._vocabulary.leaves
+        while any(node.tag.lower() in leaves for node in self._open):
+            self._unclosed(self._open.pop())
 
     def _close(self, name: str, source: str) -> None:
         lower = name.lower()
@@ -123,6 +130,9 @@ class _Repair:
         """An element had no end: what the standard does not know was text, not a tag."""
         if self._vocabulary.knows(node.tag):
             self._repairs[f"{node.tag}: the missing end added"] += 1
+            if node.tag.lower() in self._vocabulary.leaves:
+                self._open[-1].extend(list(node))
+                del node[:]
             return
         parent = self._open[-1]
         parent.remove(node)
@@ -144,7 +154,10 @@ class _Repair:
         if lone:
             self._repairs["a lone & read as text"] += lone
         top = self._open[-1]
-        top.text = (top.text or "") + _unescape(raw)
+        plain = _unescape(raw)
+        if plain.count("\ufffd") > raw.count("\ufffd"):
+            self._repairs["references to characters that XML forbids became U+FFFD"] += 1
+        top.text = (top.text or "") + plain
 
     def _cut_off(self) -> None:
         self._repairs["the body is cut off"] += 1

@@ -81,7 +81,7 @@ def _offset(zone: str) -> timedelta:
 
 
 def _read_integer(text: str) -> int:
-    if len(text) > 20 or not text.isascii():
+    if len(text) > 20 or not text.isascii() or "_" in text:
         raise ValueError(text)
     try:
         return int(text)
@@ -94,7 +94,8 @@ def _read_integer(text: str) -> int:
 
 def _read_number(text: str) -> float:
     number = float(text)
-    if not text.isascii() or number != number or abs(number) > 1e15:
+    # A NaN fails the comparison as well.
+    if not text.isascii() or "_" in text or not abs(number) <= 1e15:
         raise ValueError(text)
     return number
 

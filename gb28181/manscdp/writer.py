@@ -31,6 +31,10 @@ def _escape(text: str) -> str:
     return _SPECIAL.sub(lambda match: _ESCAPES.get(match[0], ""), text)
 
 
+def _escape_attribute(text: str) -> str:
+    return _escape(text).replace("\n", "&#10;").replace("\t", "&#9;")
+
+
 def _write_fields(value: Any, edition: Edition, parts: list[str]) -> None:
     opened: list[str] = []
     for slot in plan_of(value.__class__).slots:
@@ -77,7 +81,9 @@ def _write_elements(elements: Iterable[Element], parts: list[str]) -> None:
         if _NAME.match(element.name) is None:
             raise ValueError(f"{element.name[:40]!r} is not the name of an element")
         attributes = "".join(
-            f' {name}="{_escape(text)}"' for name, text in element.attributes if _NAME.match(name)
+            f' {name}="{_escape_attribute(text)}"'
+            for name, text in element.attributes
+            if _NAME.match(name)
         )
         start = f"<{element.name}{attributes}>{_escape(element.text)}"
         if not element.children:
