@@ -16,8 +16,8 @@ _PLAIN_VALUE = re.compile(r"[A-Za-z0-9\-.!%*_+`'~:\[\]/@$&]+\Z")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _QUOTES_AND_ESCAPES = re.compile(r'(["\\])')
-_BETWEEN_COMMAS = re.compile(r'(?:[^",<]|"(?:[^"\\]|\\.)*"?|<[^>]*>?)+', re.DOTALL)
-_BETWEEN_SEMICOLONS = re.compile(r'(?:[^";]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
+_BETWEEN_COMMAS = re.compile(r'(?:[^",<]++|"(?:[^"\\]|\\.)*+"?|<[^>]*+>?)++', re.DOTALL)
+_BETWEEN_SEMICOLONS = re.compile(r'(?:[^";]++|"(?:[^"\\]|\\.)*+"?)++', re.DOTALL)
 _VIA = re.compile(
     r"\s*SIP\s*/\s*2\.0\s*/\s*([^\s/;,]+)\s+(?:\[([^\]\s]+)\]|([^\s;:,\[\]]+))"
     r"\s*+(?::\s*+(\d{1,5}))?+\s*+(?:;(.*))?\Z",

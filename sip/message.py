@@ -348,7 +348,7 @@ class Request(_Typed):
         Raises:
             LocalProtocolError: The method, the URI, a name or a value would break the syntax.
         """
-        if not is_token(self.method) or not self.uri or " " in self.uri:
+        if not is_token(self.method) or not self.uri or " " in self.uri or "\t" in self.uri:
             raise LocalProtocolError(f"no request line can be made of {self.method} {self.uri!r}")
         return _write(f"{self.method} {self.uri} SIP/2.0", self.headers, self.body)
 

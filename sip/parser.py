@@ -45,7 +45,7 @@ DEFAULT_LIMITS = Limits()
 _SINGLE = frozenset({"call-id", "from", "to", "cseq", "content-length", "max-forwards"})
 _STATUS_LINE = re.compile(r"SIP/(\d{1,4}\.\d{1,4})[ \t]+(\d{3})(?:[ \t]+(.*))?\Z", re.I | re.ASCII)
 _VERSION = re.compile(r"SIP/\d{1,4}\.\d{1,4}\Z", re.IGNORECASE | re.ASCII)
-_FOLD = re.compile(r"[ \t]*\n[ \t]+")
+_FOLD = re.compile(r"(?<![ \t])[ \t]*+\n[ \t]+")
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _LENGTH = re.compile(r"\d{1,10}\Z", re.ASCII)
 
@@ -125,13 +125,12 @@ class StreamParser:
         if self._buffer.startswith((b"\r", b"\n")):
             self._take_blank_lines(taken)
         end = _END_OF_HEAD.search(self._buffer, self._searched)
-        size = len(self._buffer) if end is None else end.start()
-        _check_head_size(size, self._limits)
         if end is None:
-            # The end may have begun with the last two bytes.
-            self._searched = max(0, size - 2)
+            # The end may have begun with the last three bytes, of which one belongs to the head.
+            self._searched = max(0, len(self._buffer) - 2)
+            _check_head_size(len(self._buffer) - 2, self._limits)
             return False
-        message, fault = _read_head(bytes(self._buffer[:size]), self._limits)
+        message, fault = _read_head(bytes(self._buffer[: end.start()]), self._limits)
         length = _content_length(message)
         if length is None:
             raise _answerable(MalformedMessage("Content-Length is missing on a stream"), message)

@@ -9,6 +9,8 @@ from .errors import MalformedMessage
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:;?<>\[\]@\"]+))(?::(\d{1,5}))?\Z")
+# Such a URI could not be written into a request line again.
+_FORBIDDEN = re.compile(r'[\x00-\x20\x7f<>"]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class SipUri:
 def parse(text: str) -> SipUri:
     """Read a URI; see ``SipUri.parse``."""
     text = text.strip()
+    if _FORBIDDEN.search(text):
+        raise MalformedMessage(f"URI with blanks, brackets or quotes: {text[:80]!r}")
     scheme, rest = _split_scheme(text)
     if scheme not in ("sip", "sips"):
         if not rest:

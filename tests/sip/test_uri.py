@@ -75,7 +75,17 @@ def test_other_schemes_are_kept_whole(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "sip:", "sip:x@", "sip:x@h:99999", "sip:x@h:port", "sip:x@[::1", "sip:x@a b", "tel:"],
+    [
+        "",
+        "sip:",
+        "sip:x@",
+        "sip:x@h:99999",
+        "sip:x@h:port",
+        "sip:x@[::1",
+        "sip:x@a b",
+        "tel:",
+        "sip:a b@h",
+    ],
 )
 def test_what_has_no_host_is_refused(text: str) -> None:
     with pytest.raises(MalformedMessage):
