@@ -16,6 +16,8 @@ _BUSY_SHARE = 0.1
 _STALLED_PAUSE = 0.001
 _MORE_AFTER_LIMIT = 3600.0
 
+_ASYNCIO = asyncio.__file__.removesuffix("__init__.py")
+
 _Events = list[tuple[selectors.SelectorKey, int]]
 
 
@@ -282,11 +284,12 @@ def _shift_timers(loop: asyncio.AbstractEventLoop, offset: float) -> None:
 
 
 def _innermost_line(awaitable: object) -> str:
-    """Say where a suspended coroutine waits: follow what it awaits to the last frame."""
+    """Say where a suspended coroutine waits: the last line that is not asyncio's own."""
     place = "?"
     while awaitable is not None:
         frame = getattr(awaitable, "cr_frame", None) or getattr(awaitable, "gi_frame", None)
-        if frame is not None:
+        is_ours = frame is not None and not frame.f_code.co_filename.startswith(_ASYNCIO)
+        if frame is not None and (is_ours or place == "?"):
             place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         awaitable = getattr(awaitable, "cr_await", None) or getattr(awaitable, "gi_yieldfrom", None)
     return place

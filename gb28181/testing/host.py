@@ -137,6 +137,10 @@ class SimulatedHost:
         self._datagrams.setdefault(local[1], []).append(media)
         return media
 
+    def address_towards(self, remote: str) -> str:
+        """Return the local address that packets to ``remote`` leave by."""
+        return remote if remote in LOOPBACKS else self.address
+
     def close(self) -> None:
         """Close every media socket, as ``rtp.transport.SocketNetwork`` does."""
         for sockets in list(self._datagrams.values()):
@@ -231,13 +235,14 @@ class SimulatedHost:
         for bound in table.get(port, ()):
             if host in WILDCARDS or bound.local[0] in WILDCARDS or bound.local[0] == host:
                 raise OSError(
-                    errno.EADDRINUSE, f"{kind} {host}:{port} on {self.address}: address in use"
+                    errno.EADDRINUSE,
+                    f"Address already in use: {kind} {host}:{port} of {self.address}",
                 )
         return host, port
 
     def _check_own(self, host: str) -> None:
         if self.source_address(host) is None:
-            raise OSError(errno.EADDRNOTAVAIL, f"cannot assign {host}: the host is {self.address}")
+            raise OSError(errno.EADDRNOTAVAIL, f"Cannot assign {host}: the host is {self.address}")
 
     def _ephemeral(self, table: Any = ()) -> int:
         for _ in range(_FIRST_EPHEMERAL, _LAST_EPHEMERAL + 1):

@@ -261,10 +261,9 @@ class SimulatedStreamTransport(asyncio.Transport):
 
     def _arrived(self, segment: _Segment) -> None:
         """The segment is at the other host, if that can still be reached."""
-        if self._is_dead:
-            return
         if not self._carrier.is_open() or (self.peer is None and segment.kind != "ack"):
-            self._stall(segment)
+            if not self._is_dead:
+                self._stall(segment)
             return
         if self.peer is None:
             self.peer = self._accept()
@@ -312,9 +311,7 @@ class SimulatedStreamTransport(asyncio.Transport):
 
     def take(self, segment: _Segment) -> None:
         """Take a segment from the network; one that overtook others waits for them."""
-        if self._is_dead:
-            return
-        if self._is_closing:
+        if self._is_closing or self._is_dead:
             if segment.data:
                 self.reset_peer()  # nobody reads here any more
             return

@@ -126,9 +126,9 @@ async def test_an_unbound_port_drops_and_counts(net: SimulatedNetwork) -> None:
 async def test_a_port_in_use_and_a_foreign_address_are_refused(net: SimulatedNetwork) -> None:
     host = net.host(CAMERA)
     transport, _ = await bind(host, 5060)
-    with pytest.raises(OSError, match=r"udp 0\.0\.0\.0:5060 on 10\.0\.0\.5"):
+    with pytest.raises(OSError, match=r"in use: udp 0\.0\.0\.0:5060 of 10\.0\.0\.5"):
         await bind(host, 5060)
-    with pytest.raises(OSError, match=r"cannot assign 10.0.0.77"):
+    with pytest.raises(OSError, match=r"Cannot assign 10.0.0.77"):
         host.open_udp(("10.0.0.77", 0), lambda batch, source: None)
     transport.close()
     await bind(host, 5060)
@@ -465,6 +465,37 @@ async def test_a_crash_resets_connections_and_frees_ports(net: SimulatedNetwork)
     client.transport.close()
     assert await client.lost is None
     await bind(camera, 5061)
+
+
+async def test_writing_to_a_crashed_host_is_reset_even_when_its_own_reset_got_lost(
+    net: SimulatedNetwork,
+) -> None:
+    _, server = await join(net)
+    net.partition(CAMERA, PLATFORM)
+    net.host(CAMERA).crash()
+    await asyncio.sleep(10)
+    assert not server.lost.done()
+    net.heal()
+    server.transport.write(b"anybody there?")
+    assert isinstance(await server.lost, ConnectionResetError)
+
+
+async def test_a_host_tells_the_address_it_is_reached_by(net: SimulatedNetwork) -> None:
+    camera = net.host(CAMERA)
+    assert camera.address_towards(PLATFORM) == CAMERA
+    assert camera.address_towards("127.0.0.1") == "127.0.0.1"
+    camera.move("10.0.0.9")
+    assert camera.address_towards(PLATFORM) == "10.0.0.9"
+
+
+async def test_loopback_and_host_names_reach_a_host(net: SimulatedNetwork) -> None:
+    camera = net.host(CAMERA, name="camera.example")
+    here, inbox = await bind(camera, 5060)
+    there, _ = await bind(net.host(PLATFORM), 5060)
+    here.sendto(b"self", ("127.0.0.1", 5060))
+    there.sendto(b"name", ("camera.example", 5060))
+    await asyncio.sleep(1)
+    assert inbox.got == [(b"self", ("127.0.0.1", 5060)), (b"name", (PLATFORM, 5060))]
 
 
 async def test_a_host_that_moves_speaks_from_its_new_address(net: SimulatedNetwork) -> None:
