@@ -249,6 +249,11 @@ class InviteUsage:
         record = self._calls.get(call)
         return None if record is None else record.dialog
 
+    def flow(self, call: CallKey) -> Flow | None:
+        """Return where requests of a call go, None after its end."""
+        record = self._calls.get(call)
+        return None if record is None else record.flow
+
     # What the stack hands over.
 
     def receive_invite(self, request: Request, key: TransactionKey, flow: Flow, now: float) -> None:

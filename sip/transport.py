@@ -1,0 +1,360 @@
+"""UDP and TCP under SIP: bytes and flows, connection reuse; nothing is parsed here."""
+
+import asyncio
+import ipaddress
+import re
+import socket
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from .errors import FlowFailed
+from .flow import Address, Flow
+
+UDP_READ_SIZE = 65_536
+WRITE_LIMIT = 4 * 1024 * 1024
+"""Bytes that may wait for one peer; a slower one loses datagrams, or its connection."""
+CONNECTION_LIMIT = 16_384
+CONNECT_TIMEOUT = 10.0
+_ADDRESS = re.compile(r"(udp|tcp)://(?:\[([^\]]*)\]|([^:\[\]/]*)):(\d{1,5})/?\Z", re.IGNORECASE)
+
+
+class Server(Protocol):
+    """The part of ``asyncio.Server`` that is used."""
+
+    @property
+    def sockets(self) -> Any:
+        """The listening sockets."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+    async def wait_closed(self) -> None:
+        """Wait until it is closed."""
+
+
+class Network(Protocol):
+    """The methods of an event loop that open sockets; the running loop is one."""
+
+    async def create_datagram_endpoint(
+        self,
+        protocol_factory: Callable[[], Any],
+        local_addr: Any = None,
+        remote_addr: Any = None,
+        **kw: Any,
+    ) -> tuple[Any, Any]:
+        """Open a UDP socket."""
+
+    async def create_server(
+        self, protocol_factory: Callable[[], Any], host: Any, port: Any, **kw: Any
+    ) -> Any:
+        """Listen for TCP connections."""
+
+    async def create_connection(
+        self, protocol_factory: Callable[[], Any], host: Any, port: Any, **kw: Any
+    ) -> tuple[Any, Any]:
+        """Open a TCP connection."""
+
+
+class Owner(Protocol):
+    """Who takes what the transports bring. Neither method may raise."""
+
+    counters: Counter[str]
+
+    def received(self, flow: Flow, data: bytes) -> None:
+        """Take a datagram or a piece of a stream."""
+
+    def lost(self, flow: Flow) -> None:
+        """Take the end of a connection."""
+
+
+class UdpTransport(asyncio.DatagramProtocol):
+    """One UDP socket."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._transport: asyncio.DatagramTransport | None = None
+        self._closed = asyncio.get_running_loop().create_future()
+        self.local: Address = ("", 0)
+
+    @classmethod
+    async def open(cls, network: Network, owner: Owner, local: Address) -> "UdpTransport":
+        """Bind a socket.
+
+        Raises:
+            OSError: The port is in use, or the address is not ours.
+        """
+        try:
+            _, protocol = await network.create_datagram_endpoint(
+                lambda: cls(owner), local_addr=local
+            )
+        except OSError as exc:
+            raise OSError(exc.errno, f"udp port {local[1]} on {local[0]}: {exc.strerror}") from exc
+        assert isinstance(protocol, cls)
+        return protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket."""
+        # CPython's own is no subclass of DatagramTransport before 3.12, uvloop's never.
+        self._transport = cast("asyncio.DatagramTransport", transport)
+        self.local = transport.get_extra_info("sockname")[:2]
+        if hasattr(transport, "max_size"):
+            # asyncio allocates this much for each datagram; 256 KiB cost four times as much.
+            transport.max_size = UDP_READ_SIZE
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        """Hand a datagram on."""
+        self._owner.received(Flow("udp", self.local, (addr[0], addr[1])), bytes(data))
+
+    def error_received(self, exc: Exception) -> None:
+        """Count what ICMP said: the transaction's own timers decide."""
+        self._owner.counters["udp_error"] += 1
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end of the socket."""
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def send(self, flow: Flow, data: bytes) -> bool:
+        """Send a datagram; false when the socket is closed."""
+        if self._transport is None or self._transport.is_closing():
+            return False
+        if getattr(self._transport, "get_write_buffer_size", int)() > WRITE_LIMIT:
+            self._owner.counters["udp_send_dropped"] += 1
+        else:
+            self._transport.sendto(data, flow.remote)
+        return True
+
+    async def aclose(self) -> None:
+        """Close the socket."""
+        if self._transport is not None:
+            self._transport.abort()
+            await asyncio.wait([self._closed])
+
+
+class TcpConnection(asyncio.Protocol):
+    """One TCP connection, whoever opened it."""
+
+    def __init__(self, transport: "TcpTransport") -> None:
+        self._of = transport
+        self._transport: asyncio.Transport | None = None
+        self.flow: Flow | None = None
+        self.closed = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket; one too many is closed at once."""
+        self._transport = cast("asyncio.Transport", transport)
+        local, remote = (transport.get_extra_info(end) for end in ("sockname", "peername"))
+        if local is None or remote is None:  # reset before we got here
+            self._transport.abort()
+            return
+        self.flow = Flow("tcp", (local[0], local[1]), (remote[0], remote[1]))
+        if not self._of.add(self):
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand bytes on."""
+        if self.flow is not None:
+            self._of.owner.received(self.flow, bytes(data))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Report the end of the connection."""
+        self._of.remove(self)
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def send(self, data: bytes) -> bool:
+        """Write; false when the connection is closed or the peer does not read."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        if transport.get_write_buffer_size() > WRITE_LIMIT:
+            self._of.owner.counters["tcp_too_slow"] += 1
+            transport.abort()
+            return False
+        transport.write(data)
+        return True
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Close after what was written, or at once."""
+        if self._transport is None:
+            return
+        if at_once:
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+
+class TcpTransport:
+    """All TCP connections of one endpoint and its listening sockets.
+
+    A connection is used in both directions, and found again by the address of its other end.
+    """
+
+    def __init__(self, network: Network, owner: Owner) -> None:
+        self.owner = owner
+        self._network = network
+        self._servers: list[Server] = []
+        self._connections: dict[Flow, TcpConnection] = {}
+        self._by_remote: dict[Address, TcpConnection] = {}
+        self._opening: dict[Address, asyncio.Task[Flow]] = {}
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    async def listen(self, local: Address) -> Address:
+        """Listen; return the actual address.
+
+        Raises:
+            OSError: The port is in use, or the address is not ours.
+        """
+        try:
+            server = await self._network.create_server(
+                lambda: TcpConnection(self), local[0], local[1]
+            )
+        except OSError as exc:
+            raise OSError(exc.errno, f"tcp port {local[1]} on {local[0]}: {exc.strerror}") from exc
+        self._servers.append(server)
+        host, port = server.sockets[0].getsockname()[:2]
+        return (host, port)
+
+    async def connect(self, remote: Address) -> Flow:
+        """Return the connection to an address; it is opened when there is none.
+
+        Raises:
+            FlowFailed: It cannot be opened.
+        """
+        known = self._by_remote.get(remote)
+        if known is not None and known.flow is not None:
+            return known.flow
+        if self._is_closed:
+            raise FlowFailed("the endpoint is closed")
+        opening = self._opening.get(remote)
+        if opening is None:
+            # A task, so that a cancelled caller does not take the connection from the others.
+            opening = asyncio.get_running_loop().create_task(self._open(remote))
+            self._opening[remote] = opening
+            opening.add_done_callback(lambda task: self._opened(remote, task))
+        await asyncio.wait([opening])
+        if opening.cancelled():
+            raise FlowFailed("the endpoint was closed")
+        return opening.result()
+
+    def send(self, flow: Flow, data: bytes) -> bool:
+        """Write to a connection; false when it is gone."""
+        connection = self._connections.get(flow)
+        return connection is not None and connection.send(data)
+
+    def close_flow(self, flow: Flow) -> None:
+        """Close one connection after what was written."""
+        connection = self._connections.get(flow)
+        if connection is not None:
+            connection.close()
+
+    def add(self, connection: TcpConnection) -> bool:
+        """Register a new connection; false when there are too many."""
+        flow = connection.flow
+        if flow is None or self._is_closed or len(self._connections) >= CONNECTION_LIMIT:
+            self.owner.counters["tcp_refused"] += 1
+            return False
+        self._connections[flow] = self._by_remote[flow.remote] = connection
+        return True
+
+    def remove(self, connection: TcpConnection) -> None:
+        """Forget a connection that ended."""
+        flow = connection.flow
+        if flow is None or self._connections.get(flow) is not connection:
+            return
+        del self._connections[flow]
+        if self._by_remote.get(flow.remote) is connection:
+            del self._by_remote[flow.remote]
+        self.owner.lost(flow)
+
+    async def aclose(self, *, linger: float = 1.0) -> None:
+        """Close everything; what is written has ``linger`` seconds to leave."""
+        self._is_closed = True
+        for server in self._servers:
+            server.close()
+        opening = list(self._opening.values())
+        for task in opening:
+            task.cancel()
+        if opening:
+            await asyncio.wait(opening)
+        connections = list(self._connections.values())
+        for connection in connections:
+            connection.close()
+        if connections:
+            await asyncio.wait([c.closed for c in connections], timeout=linger)
+            for connection in connections:
+                if not connection.closed.done():
+                    connection.close(at_once=True)
+            await asyncio.wait([c.closed for c in connections])
+        for server in self._servers:
+            await server.wait_closed()
+
+    async def _open(self, remote: Address) -> Flow:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                _, connection = await self._network.create_connection(
+                    lambda: TcpConnection(self), remote[0], remote[1]
+                )
+        except TimeoutError as exc:
+            raise FlowFailed(f"tcp connection to {remote[0]}:{remote[1]}: no answer") from exc
+        except OSError as exc:
+            raise FlowFailed(f"tcp connection to {remote[0]}:{remote[1]}: {exc}") from exc
+        assert isinstance(connection, TcpConnection)
+        if connection.flow is None or connection.flow not in self._connections:
+            raise FlowFailed(f"tcp connection to {remote[0]}:{remote[1]}: closed at once")
+        return connection.flow
+
+    def _opened(self, remote: Address, task: asyncio.Task[Flow]) -> None:
+        self._opening.pop(remote, None)
+        if not task.cancelled():
+            task.exception()  # every waiter may be gone: nobody is to be told then
+
+
+def parse_address(text: str) -> tuple[str, Address]:
+    """Read ``udp://host:port`` or ``tcp://host:port``; an empty host comes back empty.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    matched = _ADDRESS.match(text.strip())
+    if matched is None or int(matched[4]) > 65535:
+        raise ValueError(f"{text!r} is neither udp://host:port nor tcp://host:port")
+    return matched[1].lower(), (matched[2] or matched[3] or "", int(matched[4]))
+
+
+def is_wildcard(host: str) -> bool:
+    """Tell whether a host stands for every address of this machine."""
+    return host in ("", "0.0.0.0", "::")
+
+
+def is_literal(host: str) -> bool:
+    """Tell whether a host is an IP address."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def routed_host(network: Network, remote: str) -> str:
+    """Return our address on the way to a host; no packet is sent.
+
+    A simulated host is asked for its ``address`` instead.
+    """
+    own = getattr(network, "address", None)
+    if isinstance(own, str):
+        return own
+    family = socket.AF_INET6 if ":" in remote else socket.AF_INET
+    fallback = "::1" if ":" in remote else "127.0.0.1"
+    if not is_literal(remote):
+        return fallback
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((remote, 9))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return fallback
