@@ -23,6 +23,8 @@ _VIA = re.compile(
     r"\s*+(?::\s*+(\d{1,5}))?+\s*+(?:;(.*))?\Z",
     re.IGNORECASE | re.DOTALL,
 )
+# What nearly all addresses look like; the rest takes the longer way.
+_USUAL_ADDRESS = re.compile(r"<([^<>\"\s]+)>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?\Z")
 _CSEQ = re.compile(r"\s*(\d{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)\s*\Z", re.ASCII)
 _AUTH_PARAMETER = re.compile(
     r"""(?<![^\s,"'])([^\s=,"']+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|'([^']*)'|([^\s,]*))""", re.DOTALL
@@ -216,6 +218,9 @@ def parse_name_addr(text: str) -> NameAddr:
     Raises:
         MalformedMessage: It is not one.
     """
+    usual = _USUAL_ADDRESS.match(text)
+    if usual is not None:
+        return NameAddr("", parse_uri(usual[1]), {"tag": usual[2]} if usual[2] else {})
     text = text.strip()
     display = ""
     if text.startswith('"'):

@@ -155,6 +155,9 @@ class Headers:
     def get_all(self, name: str) -> list[str]:
         """Return the value of each field of a name, as written: not split at commas."""
         key = KNOWN_NAMES.get(name) or header_key(name)
+        count = self._keys.count(key)
+        if count < 2:
+            return [self._items[self._keys.index(key)][1]] if count else []
         return [item[1] for have, item in zip(self._keys, self._items, strict=True) if have == key]
 
     def add(self, name: str, value: str) -> None:

@@ -46,7 +46,6 @@ _SINGLE = frozenset({"call-id", "from", "to", "cseq", "content-length", "max-for
 _STATUS_LINE = re.compile(r"SIP/(\d{1,4}\.\d{1,4})[ \t]+(\d{3})(?:[ \t]+(.*))?\Z", re.I | re.ASCII)
 _VERSION = re.compile(r"SIP/\d{1,4}\.\d{1,4}\Z", re.IGNORECASE | re.ASCII)
 _FOLD = re.compile(r"(?<![ \t])[ \t]*+\n[ \t]+")
-_END_OF_HEAD = re.compile(rb"\n\r?\n")
 _LENGTH = re.compile(r"\d{1,10}\Z", re.ASCII)
 
 
@@ -65,9 +64,9 @@ def parse_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Request | Re
         MalformedMessage: It cannot be read, or Content-Length is longer than the datagram.
     """
     data = data.lstrip(b"\r\n")
-    end = _END_OF_HEAD.search(data)
-    head, body = (data, b"") if end is None else (data[: end.start()], data[end.end() :])
-    message, fault = _read_head(head, limits)
+    end, start = _end_of_head(data, 0) or (len(data), len(data))
+    body = data[start:]
+    message, fault = _read_head(data[:end], limits)
     length = _content_length(message)
     if length is not None and length > len(body):
         fault = MalformedMessage(
@@ -124,19 +123,20 @@ class StreamParser:
             return True
         if self._buffer.startswith((b"\r", b"\n")):
             self._take_blank_lines(taken)
-        end = _END_OF_HEAD.search(self._buffer, self._searched)
-        if end is None:
+        found = _end_of_head(self._buffer, self._searched)
+        if found is None:
             # The end may have begun with the last three bytes, of which one belongs to the head.
             self._searched = max(0, len(self._buffer) - 2)
             _check_head_size(len(self._buffer) - 2, self._limits)
             return False
-        message, fault = _read_head(bytes(self._buffer[: end.start()]), self._limits)
+        end, start = found
+        message, fault = _read_head(bytes(self._buffer[:end]), self._limits)
         length = _content_length(message)
         if length is None:
             raise _answerable(MalformedMessage("Content-Length is missing on a stream"), message)
         if length > self._limits.body:
             raise _answerable(_too_large(f"a body of {length} bytes"), message)
-        del self._buffer[: end.end()]
+        del self._buffer[:start]
         self._searched = 0
         self._blank_lines = 0
         self._head = message, fault, length
@@ -164,6 +164,15 @@ class StreamParser:
         self._blank_lines += lines
         self._buffer = rest
         self._searched = 0
+
+
+def _end_of_head(data: bytes | bytearray, searched: int) -> tuple[int, int] | None:
+    """Return where the head ends and where the body starts."""
+    usual = data.find(b"\n\r\n", searched)
+    bare = data.find(b"\n\n", searched, usual if usual >= 0 else len(data))
+    if bare >= 0:
+        return bare, bare + 2
+    return (usual, usual + 3) if usual >= 0 else None
 
 
 def _check_head_size(size: int, limits: Limits) -> None:
@@ -241,12 +250,13 @@ def _unknown_version(version: str) -> MalformedMessage:
 
 
 def _content_length(message: Request | Response) -> int | None:
-    values = {value.strip() for value in message.headers.get_all("Content-Length")}
+    values = message.headers.get_all("Content-Length")
     if not values:
         return None
-    if any(_LENGTH.match(value) is None for value in values) or len({*map(int, values)}) > 1:
+    length = int(values[0]) if _LENGTH.match(values[0]) else -1
+    if length < 0 or any(not _LENGTH.match(value) or int(value) != length for value in values[1:]):
         raise _answerable(MalformedMessage("Content-Length is not understood"), message)
-    return int(values.pop())
+    return length
 
 
 def _find_fault(message: Request | Response) -> MalformedMessage | None:

@@ -9,6 +9,8 @@ from .errors import MalformedMessage
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:;?<>\[\]@\"]+))(?::(\d{1,5}))?\Z")
+# What nearly all URIs look like; the rest takes the longer way.
+_USUAL = re.compile(r"(sips?):([A-Za-z0-9_.\-+]+)@([A-Za-z0-9.\-]+)(?::(\d{1,4}))?\Z", re.ASCII)
 # Such a URI could not be written into a request line again.
 _FORBIDDEN = re.compile(r'[\x00-\x20\x7f<>"]')
 
@@ -81,6 +83,10 @@ class SipUri:
 
 def parse(text: str) -> SipUri:
     """Read a URI; see ``SipUri.parse``."""
+    usual = _USUAL.match(text)
+    if usual is not None:
+        scheme, user, host, digits = usual.groups()
+        return SipUri(scheme, user, host, None if digits is None else int(digits))
     text = text.strip()
     if _FORBIDDEN.search(text):
         raise MalformedMessage(f"URI with blanks, brackets or quotes: {text[:80]!r}")
