@@ -11,6 +11,10 @@ _NOT_CHINESE = re.compile(
     "[^\x00-\x7f\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef"
     "\U00020000-\U000323af]"
 )
+# Two GB characters can make one UTF-8 ideograph of the supplementary planes, so one of those
+# alone proves nothing.
+_COMMON = re.compile("[\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
+_NOT_ASCII = re.compile("[^\x00-\x7f]")
 _UTF8 = frozenset({"UTF-8", "UTF8"})
 _GB = frozenset({"GB2312", "GBK", "GB18030", "GB_2312-80", "CP936"})
 
@@ -62,7 +66,7 @@ def _decode(body: bytes, *, wants_utf8: bool, repairs: list[str]) -> tuple[str, 
     except UnicodeDecodeError:
         pass
     else:
-        if wants_utf8 or _NOT_CHINESE.search(text) is None:
+        if wants_utf8 or _is_chinese(text):
             return text, "UTF-8"
     try:
         return body.decode("gb18030"), "GB18030"
@@ -71,15 +75,19 @@ def _decode(body: bytes, *, wants_utf8: bool, repairs: list[str]) -> tuple[str, 
 
 
 def _decode_broken(body: bytes, *, wants_utf8: bool, repairs: list[str]) -> tuple[str, str]:
-    """Decode what is valid in no charset: as the one that loses less."""
-    utf8 = body.decode("utf-8", "replace")
-    gb = body.decode("gb18030", "replace")
-    lost_utf8, lost_gb = utf8.count("\ufffd"), gb.count("\ufffd")
-    chosen, lost, charset = (gb, lost_gb, "GB18030")
-    if lost_utf8 < lost_gb or (wants_utf8 and lost_utf8 == lost_gb):
-        chosen, lost, charset = (utf8, lost_utf8, "UTF-8")
-    repairs.append(f"undecodable bytes became U+FFFD ({lost} times)")
-    return chosen, charset
+    """Decode what is valid in no charset: as UTF-8 only when two thirds of it are that."""
+    text, charset = body.decode("utf-8", "replace"), "UTF-8"
+    lost = text.count("\ufffd")
+    is_likely = wants_utf8 or _is_chinese(text.replace("\ufffd", ""))
+    if not is_likely or lost * 3 > len(_NOT_ASCII.findall(text)):
+        text, charset = body.decode("gb18030", "replace"), "GB18030"
+        lost = text.count("\ufffd")
+    repairs.append(f"undecodable bytes became U+FFFD (x{lost})")
+    return text, charset
+
+
+def _is_chinese(text: str) -> bool:
+    return _NOT_CHINESE.search(text) is None and _COMMON.search(text) is not None
 
 
 def _declared(body: bytes) -> str | None:
