@@ -1,0 +1,300 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sip.endpoint import IncomingInvite, IncomingRequest, SipEndpoint
+from sip.errors import (
+    CallCancelled,
+    CallRejected,
+    FlowFailed,
+    LocalProtocolError,
+    SipError,
+    TransactionTimeout,
+)
+from sip.flow import Flow
+from sip.message import Headers, Request
+from sip.timers import Timers
+
+FAST = Timers(t1=0.02, t2=0.08, t4=0.1, wait_d=0.5)
+
+
+def message(method: str = "MESSAGE", body: bytes = b"") -> Request:
+    return Request(
+        method,
+        "sip:34020000002000000001@3402000000",
+        Headers(
+            [
+                ("From", "<sip:34020000001320000001@3402000000>"),
+                ("To", "<sip:34020000002000000001@3402000000>"),
+            ]
+        ),
+        body,
+    )
+
+
+def at(endpoint: SipEndpoint, transport: str) -> str:
+    for name, (host, port) in endpoint.listening:
+        if name == transport:
+            return f"{transport}://{host}:{port}"
+    raise AssertionError(transport)
+
+
+@asynccontextmanager
+async def endpoint(*, timers: Timers = FAST, inbox: int = 100) -> AsyncIterator[SipEndpoint]:
+    opened = SipEndpoint(
+        listen=("udp://127.0.0.1:0", "tcp://127.0.0.1:0"),
+        timers=timers,
+        inbox=inbox,
+        user="34020000002000000001",
+    )
+    await opened.start()
+    try:
+        yield opened
+    finally:
+        await opened.aclose()
+
+
+@asynccontextmanager
+async def serving(
+    server: SipEndpoint, handle: Callable[[IncomingRequest], Awaitable[None]]
+) -> AsyncIterator[None]:
+    async def serve() -> None:
+        async for request in server.requests():
+            await handle(request)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(serve())
+        yield
+        task.cancel()
+
+
+async def ok(request: IncomingRequest) -> None:
+    request.respond(200)
+
+
+async def first(server: SipEndpoint) -> IncomingRequest:
+    return await anext(aiter(server.requests()))
+
+
+async def first_invite(server: SipEndpoint) -> IncomingInvite:
+    incoming = await first(server)
+    assert isinstance(incoming, IncomingInvite)
+    return incoming
+
+
+async def failure(verb: Awaitable[object]) -> SipError:
+    """A task group would end the test with the error of one of its tasks."""
+    try:
+        await verb
+    except SipError as exc:
+        return exc
+    raise AssertionError("nothing was raised")
+
+
+async def settled(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(3):
+        while not condition():  # noqa: ASYNC110 - nothing tells that the other side has read
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_request_is_answered(transport: str) -> None:
+    async with endpoint() as server, endpoint() as client, serving(server, ok):
+        for method in ("REGISTER", "MESSAGE", "OPTIONS"):
+            response = await client.request(message(method), at(server, transport), timeout=2)
+            assert (response.status, response.cseq.method) == (200, method)
+            assert response.to.tag
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_platform_calls_back_over_the_flow_of_the_registration(transport: str) -> None:
+    async with endpoint() as server, endpoint() as device:
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(device.request(message("REGISTER"), at(server, transport)))
+            registration = await first(server)
+            registration.respond(200)
+            assert (await asking).status == 200
+        async with serving(device, ok):
+            response = await server.request(message(), registration.flow, timeout=2)
+            assert response.status == 200
+            host, port = registration.flow.remote
+            again = await server.request(message(), f"{transport}://{host}:{port}", timeout=2)
+            assert again.status == 200
+        assert server._tcp is not None
+        assert len(server._tcp) == (1 if transport == "tcp" else 0)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_call_is_set_up_used_and_ended_by_the_caller(transport: str) -> None:
+    async with endpoint() as callee, endpoint() as caller:
+        async with asyncio.TaskGroup() as group:
+            calling = group.create_task(
+                caller.invite(message("INVITE", b"offer"), at(callee, transport))
+            )
+            incoming = await first_invite(callee)
+            incoming.provisional(180)
+            accepting = group.create_task(incoming.accept(body=b"answer"))
+            call = await calling
+            assert call.response.body == b"answer"
+            assert call.response.content_type == "application/sdp"
+            await call.ack(body=b"late answer", content_type="application/sdp")
+            taken = await accepting
+        assert taken.ack_body == b"late answer"
+        async with serving(callee, ok):
+            assert (await call.request("INFO", body=b"PAUSE", timeout=2)).status == 200
+        await call.bye(reason="done")
+        assert call.ended.result().by == "local"
+        end = await taken.ended
+        assert (end.by, end.text) == ("remote", 'SIP;cause=200;text="done"')
+        await call.bye()  # a second time does nothing
+
+
+async def test_call_is_ended_by_the_callee() -> None:
+    async with endpoint() as callee, endpoint() as caller, asyncio.TaskGroup() as group:
+        calling = group.create_task(caller.invite(message("INVITE"), at(callee, "udp")))
+        accepting = group.create_task((await first_invite(callee)).accept())
+        call = await calling
+        await call.ack()
+        await (await accepting).bye()
+        assert (await call.ended).by == "remote"
+        with pytest.raises(LocalProtocolError):
+            await call.request("INFO")
+
+
+async def test_request_within_a_call_comes_with_its_call() -> None:
+    async with endpoint() as callee, endpoint() as caller, asyncio.TaskGroup() as group:
+        calling = group.create_task(caller.invite(message("INVITE"), at(callee, "udp")))
+        accepting = group.create_task((await first_invite(callee)).accept())
+        call = await calling
+        await call.ack()
+        taken = await accepting
+        sending = group.create_task(
+            taken.request("MESSAGE", body=b"<Notify/>", content_type="Application/MANSCDP+xml")
+        )
+        incoming = await first(caller)
+        assert incoming.call is call
+        incoming.respond(200)
+        assert (await sending).status == 200
+
+
+async def test_refused_call_raises_with_the_response() -> None:
+    async with endpoint() as callee, endpoint() as caller, asyncio.TaskGroup() as group:
+        calling = group.create_task(failure(caller.invite(message("INVITE"), at(callee, "udp"))))
+        (await first_invite(callee)).reject(486)
+        error = await calling
+        assert isinstance(error, CallRejected)
+        assert error.response.status == 486
+        await settled(lambda: callee.stack.pending()["calls"] == 0)
+
+
+async def test_call_without_answer_is_cancelled() -> None:
+    async with endpoint() as callee, endpoint() as caller, asyncio.TaskGroup() as group:
+        calling = group.create_task(
+            failure(caller.invite(message("INVITE"), at(callee, "udp"), timeout=0.1))
+        )
+        incoming = await first_invite(callee)
+        assert isinstance(await calling, TransactionTimeout)
+        await incoming.cancelled
+        with pytest.raises(CallCancelled):
+            await incoming.accept()
+
+
+async def test_cancelled_caller_sends_cancel() -> None:
+    async with endpoint() as callee, endpoint() as caller, asyncio.TaskGroup() as group:
+        calling = group.create_task(caller.invite(message("INVITE"), at(callee, "tcp")))
+        incoming = await first_invite(callee)
+        await asyncio.sleep(0)
+        calling.cancel()
+        await incoming.cancelled
+        await settled(lambda: caller.stack.pending()["calls"] == 0)
+
+
+async def test_silent_peer_is_a_timeout_and_leaves_nothing() -> None:
+    async with endpoint() as silent, endpoint() as client:
+        with pytest.raises(TransactionTimeout):
+            await client.request(message(), at(silent, "udp"), timeout=0.1)
+        assert client.stack.pending()["client"] == 0
+        assert client.stack.pending()["timers"] == 0
+
+
+async def test_cancelled_request_leaves_nothing() -> None:
+    async with endpoint() as silent, endpoint() as client, asyncio.TaskGroup() as group:
+        asking = group.create_task(client.request(message(), at(silent, "udp")))
+        await first(silent)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert client.stack.pending()["client"] == 0
+
+
+async def test_lost_connection_fails_its_requests_at_once() -> None:
+    async with endpoint() as client:
+        lost: list[Flow] = []
+        client.on_flow_lost(lost.append)
+        async with endpoint() as server, asyncio.TaskGroup() as group:
+            asking = group.create_task(failure(client.request(message(), at(server, "tcp"))))
+            request = await first(server)
+            await server.aclose()
+            assert isinstance(await asking, FlowFailed)
+        assert [flow.local for flow in lost] == [request.flow.remote]
+        with pytest.raises(FlowFailed):
+            await client.request(message(), lost[0])
+
+
+async def test_closing_fails_what_waits_and_ends_the_iteration() -> None:
+    async with endpoint() as server, endpoint() as client, asyncio.TaskGroup() as group:
+        asking = group.create_task(failure(client.request(message(), at(server, "udp"))))
+        await first(server)
+        await client.aclose()
+        assert isinstance(await asking, FlowFailed)
+        assert [request async for request in client.requests()] == []
+    assert {task for task in asyncio.all_tasks() if task is not asyncio.current_task()} == set()
+
+
+async def test_port_in_use_is_named() -> None:
+    async with endpoint() as server:
+        for transport in ("udp", "tcp"):
+            second = SipEndpoint(listen=(at(server, transport),))
+            with pytest.raises(OSError, match=rf"{transport} port \d+"):
+                await second.start()
+
+
+async def test_full_inbox_is_answered_503() -> None:
+    async with endpoint(inbox=1) as server, endpoint() as client, asyncio.TaskGroup() as group:
+        waiting = group.create_task(client.request(message(), at(server, "udp")))
+        await settled(lambda: len(server._inbox) == 1)
+        response = await client.request(message(), at(server, "udp"))
+        assert response.status == 503
+        assert "Retry-After" in response.headers
+        (await first(server)).respond(200)
+        assert (await waiting).status == 200
+
+
+async def test_refused_tcp_connection_is_flow_failed() -> None:
+    async with endpoint() as server, endpoint() as client:
+        address = at(server, "tcp")
+        await server.aclose()
+        with pytest.raises(FlowFailed):
+            await client.request(message(), address)
+
+
+async def test_garbage_is_counted_and_the_endpoint_goes_on() -> None:
+    async with endpoint() as server, endpoint() as client, serving(server, ok):
+        address = server.listening[0][1]
+        flow = Flow("udp", client.listening[0][1], address)
+        for garbage in (b"\x00\xff garbage", b"", b"INVITE\r\n\r\n", b"SIP/2.0 200 OK\r\n\r\n"):
+            client._udp[flow.local].send(flow, garbage)
+        assert (await client.request(message(), at(server, "udp"))).status == 200
+        assert server.counters["malformed"] >= 2
+        assert server.counters["fault"] == 0
+
+
+async def test_contact_names_the_listening_port_and_transport() -> None:
+    async with endpoint() as server:
+        (_, (_, udp)), (_, (_, tcp)) = server.listening
+        user = "34020000002000000001"
+        assert server.contact("udp://127.0.0.1:5060") == f"<sip:{user}@127.0.0.1:{udp}>"
+        assert (
+            server.contact("tcp://127.0.0.1:5060") == f"<sip:{user}@127.0.0.1:{tcp};transport=tcp>"
+        )
