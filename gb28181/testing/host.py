@@ -234,10 +234,8 @@ class SimulatedHost:
             port = self._ephemeral(table)
         for bound in table.get(port, ()):
             if host in WILDCARDS or bound.local[0] in WILDCARDS or bound.local[0] == host:
-                raise OSError(
-                    errno.EADDRINUSE,
-                    f"Address already in use: {kind} {host}:{port} of {self.address}",
-                )
+                where = f"{kind} {host}:{port} of {self.address}"
+                raise OSError(errno.EADDRINUSE, f"Address already in use: {where}")
         return host, port
 
     def _check_own(self, host: str) -> None:

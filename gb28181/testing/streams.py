@@ -254,9 +254,8 @@ class SimulatedStreamTransport(asyncio.Transport):
         self._send(_Segment(number=self._next_number, kind=kind, data=data))
 
     def _send(self, segment: _Segment) -> None:
-        arrive = partial(self._arrived, segment)
-        is_blocked = bool(self._stalled) or not self._carrier.is_open()
-        if is_blocked or not self._carrier.carry(segment.kind, segment.data, arrive):
+        carrier, arrive = self._carrier, partial(self._arrived, segment)
+        if not (carrier.is_open() and carrier.carry(segment.kind, segment.data, arrive)):
             self._stall(segment)
 
     def _arrived(self, segment: _Segment) -> None:

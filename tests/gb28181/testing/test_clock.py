@@ -8,6 +8,8 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gb28181.testing.clock import ClockRanAway, NothingCanHappen, VirtualClock
 
@@ -200,3 +202,35 @@ async def test_the_calendar_follows_the_clock(clock: VirtualClock) -> None:
     await asyncio.sleep(86_400)
     assert clock.utc().isoformat() == "2026-01-02T00:00:00+00:00"
     assert clock.wall_time() == pytest.approx(1_767_225_600 + 86_400)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1e6), st.floats(0, 1e3), st.booleans()), min_size=1, max_size=20
+    )
+)
+def test_tasks_wake_at_the_sum_of_their_sleeps_whatever_else_sleeps_or_is_cancelled(
+    plans: list[tuple[float, float, bool]],
+) -> None:
+    async def sleeper(first: float, second: float, woke: list[float]) -> None:
+        await asyncio.sleep(first)
+        await asyncio.sleep(second)
+        woke.append(asyncio.get_running_loop().time())
+
+    async def scenario() -> None:
+        with VirtualClock(limit=1e7) as clock:
+            woke: list[list[float]] = [[] for _ in plans]
+            async with asyncio.TaskGroup() as group:
+                for (first, second, is_cancelled), result in zip(plans, woke, strict=True):
+                    task = group.create_task(sleeper(first, second, result))
+                    if is_cancelled:
+                        clock_loop = asyncio.get_running_loop()
+                        clock_loop.call_later((first + second) / 2, task.cancel)
+            for (first, second, is_cancelled), result in zip(plans, woke, strict=True):
+                if not is_cancelled:
+                    assert result == [pytest.approx(first + second, abs=1e-6)]
+            assert clock.time() <= max(first + second for first, second, _ in plans) + 1e-6
+
+    with asyncio.Runner() as runner:
+        runner.run(scenario())
