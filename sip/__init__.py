@@ -6,6 +6,50 @@ Hop by hop between known addresses: no DNS procedures (RFC 3263), no forking, no
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .auth import DigestServer as DigestServer
+    from .auth import Ha1 as Ha1
+    from .auth import Verdict as Verdict
+    from .auth import answer as answer
+    from .conversation import Call as Call
+    from .conversation import IncomingCall as IncomingCall
+    from .conversation import IncomingInvite as IncomingInvite
+    from .conversation import IncomingRequest as IncomingRequest
+    from .conversation import OutgoingCall as OutgoingCall
+    from .dialog import Dialog as Dialog
+    from .endpoint import SipEndpoint as SipEndpoint
+    from .errors import CallCancelled as CallCancelled
+    from .errors import CallRejected as CallRejected
+    from .errors import FlowFailed as FlowFailed
+    from .errors import LocalProtocolError as LocalProtocolError
+    from .errors import MalformedMessage as MalformedMessage
+    from .errors import RemoteProtocolError as RemoteProtocolError
+    from .errors import SipError as SipError
+    from .errors import TransactionTimeout as TransactionTimeout
+    from .errors import UnsupportedChallenge as UnsupportedChallenge
+    from .flow import Address as Address
+    from .flow import Flow as Flow
+    from .headers import Challenge as Challenge
+    from .headers import Credentials as Credentials
+    from .headers import CSeq as CSeq
+    from .headers import NameAddr as NameAddr
+    from .headers import Via as Via
+    from .message import Headers as Headers
+    from .message import Request as Request
+    from .message import Response as Response
+    from .message import make_response as make_response
+    from .parser import KeepAlive as KeepAlive
+    from .parser import Limits as Limits
+    from .parser import StreamParser as StreamParser
+    from .parser import parse_datagram as parse_datagram
+    from .stack import SipStack as SipStack
+    from .timers import Timers as Timers
+    from .trace import TraceRecord as TraceRecord
+    from .trace import TraceRing as TraceRing
+    from .transport import Network as Network
+    from .uri import SipUri as SipUri
 
 # Tells this package from a foreign one of the same name; gb28181 checks it.
 DISTRIBUTION = "gb28181"
@@ -15,14 +59,8 @@ DISTRIBUTION = "gb28181"
 _MODULES = {
     "auth": ("DigestServer", "Ha1", "Verdict", "answer"),
     "dialog": ("Dialog",),
-    "endpoint": (
-        "Call",
-        "IncomingCall",
-        "IncomingInvite",
-        "IncomingRequest",
-        "OutgoingCall",
-        "SipEndpoint",
-    ),
+    "conversation": ("Call", "IncomingCall", "IncomingInvite", "IncomingRequest", "OutgoingCall"),
+    "endpoint": ("SipEndpoint",),
     "errors": (
         "CallCancelled",
         "CallRejected",
@@ -46,50 +84,7 @@ _MODULES = {
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [
-    "DISTRIBUTION",
-    "Address",
-    "CSeq",
-    "Call",
-    "CallCancelled",
-    "CallRejected",
-    "Challenge",
-    "Credentials",
-    "Dialog",
-    "DigestServer",
-    "Flow",
-    "FlowFailed",
-    "Ha1",
-    "Headers",
-    "IncomingCall",
-    "IncomingInvite",
-    "IncomingRequest",
-    "KeepAlive",
-    "Limits",
-    "LocalProtocolError",
-    "MalformedMessage",
-    "NameAddr",
-    "Network",
-    "OutgoingCall",
-    "RemoteProtocolError",
-    "Request",
-    "Response",
-    "SipEndpoint",
-    "SipError",
-    "SipStack",
-    "SipUri",
-    "StreamParser",
-    "Timers",
-    "TraceRecord",
-    "TraceRing",
-    "TransactionTimeout",
-    "UnsupportedChallenge",
-    "Verdict",
-    "Via",
-    "answer",
-    "make_response",
-    "parse_datagram",
-]
+__all__ = sorted([*_HOMES, "DISTRIBUTION"])
 
 
 def __getattr__(name: str) -> object:
