@@ -1,6 +1,24 @@
-"""The errors that the library raises: all children of ``Gb28181Error``."""
+"""The errors that the library raises, all children of ``Gb28181Error``, and their causes."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Why something ended, for people and for programs."""
+
+    code: str
+    """A stable word: ``expired``, ``keepalive-lost``, ``rejected``, ``no-media``, ..."""
+    sentence: str
+    """What happened, where, and what to look at."""
+    stage: str = ""
+    """For a session: how far it had come."""
+    permanent: bool = False
+    """Whether trying again is useless."""
+    evidence: dict[str, str] = field(default_factory=dict)
+    """What was seen: addresses, counters, status lines."""
 
 
 class Gb28181Error(Exception):
@@ -31,7 +49,7 @@ class PortsExhausted(Gb28181Error):
     """All media ports are in use or in quarantine."""
 
 
-class DeviceOffline(Gb28181Error):
+class DeviceNotOnline(Gb28181Error):
     """The device is not registered, or its flow is lost."""
 
     def __init__(self, device_id: str, sentence: str = "is not registered") -> None:
@@ -71,6 +89,14 @@ class AnswerIncomplete(Gb28181Error):
 
 class MediaTimeout(Gb28181Error):
     """The session stands but no media arrives."""
+
+
+class SessionLost(Gb28181Error):
+    """A media session could not be set up, or has ended without being asked to."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause.sentence)
+        self.cause = cause
 
 
 class RoleFailed(Gb28181Error):

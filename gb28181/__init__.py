@@ -1,0 +1,148 @@
+"""GB/T 28181 for Python: platform, device and cascade on asyncio."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .cascade import Cascade, Upper
+    from .channel import Backoff, Channel, Live, Play
+    from .device import Device, DeviceChannel, Nameplate
+    from .edition import Edition
+    from .errors import (
+        AnswerIncomplete,
+        Cause,
+        CommandFailed,
+        ConfigError,
+        DeviceNotOnline,
+        Gb28181Error,
+        InvalidIdentifier,
+        MalformedCommand,
+        MalformedSdp,
+        MediaTimeout,
+        NoAnswer,
+        PlatformFailed,
+        PortsExhausted,
+        RequestRejected,
+        RoleFailed,
+        SessionLost,
+        SsrcsExhausted,
+    )
+    from .events import Alarm, CatalogChanged, DeviceOffline, DeviceOnline, EventsLost
+    from .platform import Platform
+    from .quirks import Quirks
+    from .registrar import RegistrarConfig
+    from .remote_device import RemoteDevice
+    from .share import IdMap, Share
+    from .streams import StreamKind
+
+_HOME = {
+    "Alarm": "events",
+    "AnswerIncomplete": "errors",
+    "Backoff": "channel",
+    "Cascade": "cascade",
+    "CatalogChanged": "events",
+    "Cause": "errors",
+    "Channel": "channel",
+    "CommandFailed": "errors",
+    "ConfigError": "errors",
+    "Device": "device",
+    "DeviceChannel": "device",
+    "DeviceNotOnline": "errors",
+    "DeviceOffline": "events",
+    "DeviceOnline": "events",
+    "Edition": "edition",
+    "EventsLost": "events",
+    "Gb28181Error": "errors",
+    "IdMap": "share",
+    "InvalidIdentifier": "errors",
+    "Live": "channel",
+    "MalformedCommand": "errors",
+    "MalformedSdp": "errors",
+    "MediaTimeout": "errors",
+    "Nameplate": "device",
+    "NoAnswer": "errors",
+    "Platform": "platform",
+    "PlatformFailed": "errors",
+    "Play": "channel",
+    "PortsExhausted": "errors",
+    "Quirks": "quirks",
+    "RegistrarConfig": "registrar",
+    "RemoteDevice": "remote_device",
+    "RequestRejected": "errors",
+    "RoleFailed": "errors",
+    "SessionLost": "errors",
+    "Share": "share",
+    "SsrcsExhausted": "errors",
+    "StreamKind": "streams",
+    "Upper": "cascade",
+}
+
+__all__ = [
+    "Alarm",
+    "AnswerIncomplete",
+    "Backoff",
+    "Cascade",
+    "CatalogChanged",
+    "Cause",
+    "Channel",
+    "CommandFailed",
+    "ConfigError",
+    "Device",
+    "DeviceChannel",
+    "DeviceNotOnline",
+    "DeviceOffline",
+    "DeviceOnline",
+    "Edition",
+    "EventsLost",
+    "Gb28181Error",
+    "IdMap",
+    "InvalidIdentifier",
+    "Live",
+    "MalformedCommand",
+    "MalformedSdp",
+    "MediaTimeout",
+    "Nameplate",
+    "NoAnswer",
+    "Platform",
+    "PlatformFailed",
+    "Play",
+    "PortsExhausted",
+    "Quirks",
+    "RegistrarConfig",
+    "RemoteDevice",
+    "RequestRejected",
+    "RoleFailed",
+    "SessionLost",
+    "Share",
+    "SsrcsExhausted",
+    "StreamKind",
+    "Upper",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first used: importing the package stays cheap."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _check_neighbours()
+    return getattr(import_module(f".{home}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
+
+
+def _check_neighbours() -> None:
+    """Refuse to run on a foreign distribution's ``sip`` or ``rtp``, which pip may lay over ours."""
+    for package in ("sip", "rtp"):
+        module = import_module(package)
+        if getattr(module, "DISTRIBUTION", None) != "gb28181":
+            raise ImportError(
+                f"the package {package!r} at {module.__file__} is not the one of gb28181; "
+                f"another distribution has replaced it: uninstall that, then reinstall gb28181"
+            )

@@ -1,0 +1,504 @@
+"""Cascade: the lower platform's role; registers above, and plays upward what is below."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sip.errors import CallCancelled, SipError
+
+from .catalog import pages
+from .device import TCP_BUDGET, UDP_BUDGET, Nameplate
+from .dispatch import ALLOW, request_user_of, to_user_of, user_of
+from .edition import Edition
+from .errors import Gb28181Error, MalformedCommand, SessionLost
+from .link import CONTENT_TYPE, Link
+from .manscdp.catalog import CatalogItem, CatalogQuery
+from .manscdp.codec import decode, encode
+from .manscdp.control import DeviceControl
+from .manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
+from .manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
+from .media.answer import Declined, JudgedOffer, Subject, answer_to, judge_offer
+from .media.relay import Relay
+from .registration import RegistrationConfig, RegistrationState
+from .share import Share
+from .station import remote_host
+from .streams import StreamKey, StreamKind
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from types import TracebackType
+    from typing import Any
+
+    from sip.endpoint import IncomingCall, IncomingInvite, IncomingRequest
+
+    from .manscdp.schema import Message
+    from .media.relay import MediaSink
+    from .platform import Platform
+    from .registration import StateChanged
+    from .streams import StreamLease
+
+logger = logging.getLogger("gb28181.cascade")
+
+_STATUS = {
+    "unknown-channel": 404,
+    "offline": 480,
+    "unreachable": 480,
+    "no-answer": 408,
+    "no-resources": 486,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upper:
+    """The platform above, and how we register there."""
+
+    id: str
+    server: str
+    """``udp://host:port`` or ``tcp://host:port``."""
+    password: str = ""
+    edition: Edition = Edition.GB2016
+    domain: str | None = None
+    """Its SIP domain; the first ten digits of its id when None."""
+    expires: int = 3600
+    keepalive_interval: float = 60.0
+    keepalive_count: int = 3
+    retry: float = 60.0
+    retry_spread: float = 30.0
+    refused_retry: float | None = 300.0
+    """After 403 and 404: uppers reject until their operator has added us."""
+    answer_within: float = 8.0
+    """Seconds for the camera's answer: what an upper waits (10) less 2, for every hop."""
+
+
+@dataclass(slots=True)
+class UpperViewer:
+    """One stream that goes up."""
+
+    channel_id: str
+    subject: Subject
+    call: IncomingCall
+    lease: StreamLease
+    sink: MediaSink
+    relay: Relay
+
+
+class Cascade:
+    """One link to an upper platform: it sees our channels as if we were one large device.
+
+    Media is passed on as it came, payload untouched, with an SSRC of our own; one camera stream
+    serves any number of viewers above. Shares the platform's endpoint, so a connection to the
+    upper carries requests both ways.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        upper: Upper,
+        share: Share | None = None,
+        *,
+        nameplate: Nameplate | None = None,
+    ) -> None:
+        """Prepare the link; nothing is sent before it is entered.
+
+        Args:
+            platform: Whose channels are shared.
+            upper: Where to register.
+            share: Which channels, under which ids.
+            nameplate: How we present ourselves in DeviceInfo and as the root of the tree.
+        """
+        self.platform = platform
+        self.upper = upper
+        self.share = share or Share()
+        self.nameplate = nameplate or Nameplate(name="gateway", model="gateway")
+        self.viewers: list[UpperViewer] = []
+        self.unknown_commands = 0
+        self.link: Link | None = None
+        self._states: list[asyncio.Queue[StateChanged]] = []
+        self._hosts: frozenset[str] = frozenset()
+
+    # Life -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to register above; the platform must be running."""
+        self.platform.check()
+        station = self.platform.station
+        config = RegistrationConfig(
+            device_id=self.platform.id,
+            server_id=self.upper.id,
+            domain=self.upper.domain or self.upper.id[:10],
+            server=self.upper.server,
+            password=self.upper.password,
+            expires=self.upper.expires,
+            keepalive_interval=self.upper.keepalive_interval,
+            keepalive_count=self.upper.keepalive_count,
+            retry=self.upper.retry,
+            retry_spread=self.upper.retry_spread,
+            refused_retry=self.upper.refused_retry,
+            edition=self.upper.edition,
+        )
+        self.link = Link(config, station.endpoint, station.supervisor, on_state=self._link_state)
+        await self._resolve()
+        station.dispatcher.attach(self, first=True)
+        self.link.start()
+
+    async def stop(self) -> None:
+        """End what goes up, unregister. Idempotent."""
+        if self.link is None or not self.platform.station.supervisor.is_running:
+            return
+        for viewer in tuple(self.viewers):
+            await viewer.call.bye(reason="shutdown", timeout=2.0)
+        await self.link.stop()
+        self.platform.station.dispatcher.detach(self)
+
+    async def __aenter__(self) -> Cascade:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the upper holds a registration of ours."""
+        return self.link is not None and self.link.is_registered
+
+    async def states(self) -> AsyncIterator[StateChanged]:
+        """Every change of the link's state, the present one first. Has no end."""
+        queue: asyncio.Queue[StateChanged] = asyncio.Queue(100)  # a reader this late is gone
+        self._states.append(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._states.remove(queue)
+
+    async def preview(self) -> list[CatalogItem]:
+        """The tree as the upper platform will see it."""
+        return self._tree()
+
+    # Requests of the upper ------------------------------------------------------------------
+
+    def claims(self, incoming: IncomingRequest) -> bool:
+        """Serve what comes from the upper: by address, and by its id or its port.
+
+        The id in From alone is not believed: one peer may be upper and lower at once.
+        """
+        if incoming.method == "REGISTER" or self.link is None:
+            return False
+        if incoming.call is not None:
+            return any(viewer.call is incoming.call for viewer in self.viewers)
+        host, port = incoming.flow.remote
+        if host not in self._hosts:
+            return False
+        return user_of(incoming) == self.link.server_id or self.link.target.endswith(f":{port}")
+
+    def handle(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
+        """Serve one request of the upper."""
+        match incoming.method:
+            case "MESSAGE":
+                return self._message(incoming)
+            case "INVITE":
+                return self._invite(incoming)  # type: ignore[arg-type]
+            case "OPTIONS":
+                incoming.respond(200, headers=[("Allow", ALLOW)])
+            case _:
+                incoming.respond(405, headers=[("Allow", ALLOW)])
+        return None
+
+    async def _message(self, incoming: IncomingRequest) -> None:
+        if incoming.request.content_type != CONTENT_TYPE.lower():
+            incoming.respond(415)
+            return
+        try:
+            command = decode(incoming.request.body).message
+        except MalformedCommand as error:
+            logger.info("%s: command refused: %s", self.upper.id, error)
+            incoming.respond(400)
+            return
+        incoming.respond(200)
+        match command:
+            case CatalogQuery():
+                await self._answer_catalog(command)
+            case DeviceInfoQuery():
+                await self._send(self._device_info(command))
+            case DeviceStatusQuery():
+                await self._send(self._device_status(command))
+            case DeviceControl():
+                await self._control(command)
+            case _:
+                self.unknown_commands += 1
+
+    async def _answer_catalog(self, query: CatalogQuery) -> None:
+        items = self._tree()
+        if query.device_id != self.platform.id:
+            items = [item for item in items if item.device_id == query.device_id]
+        budget = TCP_BUDGET if self.upper.server.startswith("tcp") else UDP_BUDGET
+        for page in pages(
+            items, sn=query.sn, device_id=query.device_id, budget=budget,
+            edition=self.upper.edition,
+        ):  # fmt: skip
+            # One page that fails is sent once more; then the upper's own clock decides (07, 4).
+            if not await self._send(page) and not await self._send(page):
+                return
+
+    def _tree(self) -> list[CatalogItem]:
+        plate, own_id = self.nameplate, self.platform.id
+        own = CatalogItem(
+            device_id=own_id,
+            name=plate.name,
+            manufacturer=plate.manufacturer,
+            model=plate.model,
+            owner="gb28181",
+            civil_code=own_id[:6],
+            address=plate.name,
+            register_way=1,
+            secrecy=0,
+            status="ON",
+        )
+        below = (
+            (device_id, item, self.platform.channel_online(item.device_id))
+            for device_id, item in self.platform.channels()
+            if item.device_id != own_id
+        )
+        return self.share.tree(own, below)
+
+    def _device_info(self, query: DeviceInfoQuery) -> DeviceInfoResponse:
+        item = self._own_item(query.device_id)
+        plate = self.nameplate
+        return DeviceInfoResponse(
+            sn=query.sn,
+            device_id=query.device_id,
+            device_name=item.name if item else plate.name,
+            result="OK",
+            manufacturer=(item.manufacturer if item else None) or plate.manufacturer,
+            model=(item.model if item else None) or plate.model,
+            firmware=plate.firmware,
+            channel=1 if item else len(self._tree()) - 1,
+        )
+
+    def _device_status(self, query: DeviceStatusQuery) -> DeviceStatusResponse:
+        is_us = query.device_id == self.platform.id
+        known = is_us or self._own_item(query.device_id) is not None
+        online = is_us or self.platform.channel_online(self.share.ids.own(query.device_id))
+        return DeviceStatusResponse(
+            sn=query.sn,
+            device_id=query.device_id,
+            result="OK" if known else "ERROR",
+            online="ONLINE" if known and online else "OFFLINE",
+            status="OK" if known else "ERROR",
+        )
+
+    async def _control(self, command: DeviceControl) -> None:
+        """Pass a control on with an SN of our own, when the link may control."""
+        own_id = self.share.ids.own(command.device_id)
+        owner = self.platform.owner_of(own_id)
+        if owner is None or not self.share.ptz or self._own_item(command.device_id) is None:
+            logger.info("%s: control of %s refused", self.upper.id, command.device_id)
+            return
+        passed = replace(command, sn=self.platform.commands.next_sn(), device_id=own_id)
+        try:
+            await self.platform.commands.send(owner, passed)
+        except Gb28181Error as error:
+            logger.info("%s: control of %s failed: %s", self.upper.id, own_id, error)
+
+    def _own_item(self, published_id: str) -> CatalogItem | None:
+        """The item that the upper means, if it is shared."""
+        item = self.platform.channel_item(self.share.ids.own(published_id))
+        return item if item is not None and self.share.publishes(item) else None
+
+    async def _send(self, command: Message) -> bool:
+        assert self.link is not None
+        try:
+            status = await self.link.send(encode(command, self.upper.edition))
+        except (SipError, OSError) as error:
+            logger.info("%s: answer not delivered: %s", self.upper.id, error)
+            return False
+        return status < 300
+
+    # Video for the upper --------------------------------------------------------------------
+
+    async def _invite(self, incoming: IncomingInvite) -> None:
+        subject = Subject.parse(incoming.request.headers.get("Subject"))
+        lease: StreamLease | None = None
+        try:
+            with _given_up_on_cancel(incoming):
+                channel_id = self._asked_channel(incoming, subject)
+                offer = judge_offer(incoming.request)
+                await self._replace(subject)
+                lease = await self._pull(channel_id, offer)
+        except Declined as declined:
+            logger.info("%s: INVITE declined: %s", self.upper.id, declined)
+            incoming.reject(
+                declined.status, headers=[("Warning", f'399 gb28181 "{_quotable(declined)}"')]
+            )
+            return
+        try:
+            await self._serve(incoming, channel_id, subject, offer, lease)
+        finally:
+            lease.release()
+
+    def _asked_channel(self, incoming: IncomingInvite, subject: Subject) -> str:
+        asked = (request_user_of(incoming), to_user_of(incoming), subject.sender_id)
+        for published_id in asked:
+            if self._own_item(published_id) is not None:
+                own_id = self.share.ids.own(published_id)
+                if not self.platform.channel_online(own_id):
+                    raise Declined(480, f"{published_id} is offline")
+                return own_id
+        raise Declined(404, f"{asked[0]} is not shared on this link")
+
+    async def _replace(self, subject: Subject) -> None:
+        """The same sender and receiver part again: the older session gives way (2022 K c)."""
+        if subject.sender_serial and subject.receiver_id:
+            for viewer in [one for one in self.viewers if one.subject == subject]:
+                await viewer.call.bye(reason="replaced")
+
+    async def _pull(self, channel_id: str, offer: JudgedOffer) -> StreamLease:
+        number = offer.description.attributes.get("streamnumber", "0")
+        kind = StreamKind.SUB if number.strip() == "1" else StreamKind.MAIN
+        try:
+            async with asyncio.timeout(self.upper.answer_within):
+                return await self.platform.streams.acquire(StreamKey(channel_id, kind))
+        except TimeoutError:
+            raise Declined(408, f"{channel_id} did not answer in time") from None
+        except SessionLost as error:
+            raise Declined(_status_for(error), error.cause.sentence) from error
+
+    async def _serve(
+        self,
+        incoming: IncomingInvite,
+        channel_id: str,
+        subject: Subject,
+        offer: JudgedOffer,
+        lease: StreamLease,
+    ) -> None:
+        station, ssrcs = self.platform.station, self.platform.ssrcs
+        # Another domain's SSRC is chosen by us, the called one (2016 F, 2022 G note 16 b).
+        try:
+            ssrc = ssrcs.lease()
+            sink = await station.plane.open_sink(offer.mode, host="0.0.0.0", remote=offer.remote)
+        except Gb28181Error as error:
+            logger.warning("%s: no resources for %s: %s", self.upper.id, channel_id, error)
+            incoming.reject(486)
+            return
+        try:
+            answer = answer_to(
+                offer,
+                origin_id=self.share.ids.published(channel_id),
+                host=station.host_towards(incoming.flow),
+                port=sink.local[1],
+                ssrc=ssrc,
+            )
+            call = await incoming.accept(body=answer.to_bytes())
+            relay = Relay(
+                lease.session.receiver.batches, sink,
+                ssrc=ssrc, payload_type=offer.payload.number,
+            )  # fmt: skip
+            await self._relay(UpperViewer(channel_id, subject, call, lease, sink, relay))
+        except (CallCancelled, SipError) as error:
+            logger.info("%s: session of %s not set up: %s", self.upper.id, channel_id, error)
+        finally:
+            sink.close()
+            ssrcs.release(ssrc)
+
+    async def _relay(self, viewer: UpperViewer) -> None:
+        call, session = viewer.call, viewer.lease.session
+        self.viewers.append(viewer)
+        reason = "shutdown"
+        try:
+            viewer.sink.start()
+            waiting: set[asyncio.Future[Any]] = {
+                call.ended, session.ended, viewer.sink.closed, viewer.relay.closed,
+            }  # fmt: skip
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if session.ended.done():
+                reason = session.ended.result().sentence
+            elif viewer.sink.closed.done():
+                reason = str(viewer.sink.closed.exception() or "media connection closed")
+            elif viewer.relay.closed.done():
+                reason = str(viewer.relay.closed.exception() or "media ended")
+        finally:
+            self.viewers.remove(viewer)
+            viewer.relay.close()
+            if not call.ended.done():
+                await call.bye(reason=reason)
+
+    # The link -------------------------------------------------------------------------------
+
+    async def _resolve(self) -> None:
+        """Learn the addresses that the upper's requests may come from."""
+        assert self.link is not None
+        host = remote_host(self.link.target)
+        found = {host}
+        if _is_address(host):
+            self._hosts = frozenset(found)
+            return
+        try:
+            loop = asyncio.get_running_loop()
+            found.update(str(info[4][0]) for info in await loop.getaddrinfo(host, None))
+        except OSError as error:
+            logger.warning("%s: %s cannot be resolved: %s", self.upper.id, host, error)
+        self._hosts = frozenset(found)
+
+    def _link_state(self, change: StateChanged) -> None:
+        for queue in self._states:
+            if not queue.full():
+                queue.put_nowait(change)
+        spawn = self.platform.station.supervisor.spawn
+        if change.state is RegistrationState.REGISTERED:
+            spawn(self._resolve(), name=f"resolve {self.upper.id}", on_fault=lambda _: None)
+        elif change.state in (RegistrationState.BACKING_OFF, RegistrationState.REGISTERING):
+            # The upper is gone: stop media towards it (2022 K b).
+            for viewer in tuple(self.viewers):
+                spawn(
+                    viewer.call.bye(reason="link to the upper platform lost", timeout=1.0),
+                    name=f"bye {viewer.channel_id}",
+                    on_fault=lambda _: None,
+                )
+
+
+@contextmanager
+def _given_up_on_cancel(incoming: IncomingInvite) -> Iterator[None]:
+    """A CANCEL of the upper ends the waiting for the camera, whatever it waits for."""
+    task = asyncio.current_task()
+    assert task is not None
+
+    def give_up(_: object) -> None:
+        task.cancel()
+
+    incoming.cancelled.add_done_callback(give_up)
+    try:
+        yield
+    finally:
+        incoming.cancelled.remove_done_callback(give_up)
+
+
+def _status_for(error: SessionLost) -> int:
+    """What a failure below is called above (spec 07 section 5, 3)."""
+    code = error.cause.code
+    if code.startswith("rejected-"):
+        status = int(code.removeprefix("rejected-"))
+        return status if status in (404, 408, 480, 486, 488) else 500
+    return _STATUS.get(code, 500)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _quotable(error: Exception) -> str:
+    return str(error).replace('"', "'").replace("\r", " ").replace("\n", " ")

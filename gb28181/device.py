@@ -1,0 +1,459 @@
+"""Device: the camera's or recorder's side; the simulator, and what a camera vendor would embed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sip.errors import CallCancelled, SipError
+
+from .catalog import pages
+from .dispatch import ALLOW, request_user_of, to_user_of
+from .edition import Edition
+from .errors import MalformedCommand, RoleFailed
+from .link import CONTENT_TYPE, Link
+from .manscdp.catalog import CatalogItem, CatalogQuery
+from .manscdp.codec import decode, encode
+from .manscdp.control import DeviceControl, DeviceControlResponse
+from .manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
+from .manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
+from .media.answer import Declined, JudgedOffer, Subject, answer_to, judge_offer
+from .media.sender import Sender
+from .registration import RegistrationConfig, RegistrationState
+from .ssrc import Ssrc, SsrcPool
+from .station import DEFAULT_MEDIA_PORTS, Station, remote_host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from types import TracebackType
+    from typing import Any
+
+    from sip.endpoint import IncomingCall, IncomingInvite, IncomingRequest
+    from sip.timers import Timers
+    from sip.trace import TraceRecord
+
+    from .media.plane import MediaPlane
+    from .media.relay import MediaSink
+    from .manscdp.schema import Message
+    from .media.source import MediaSource
+    from .registration import StateChanged
+    from .station import RoleNetwork
+
+logger = logging.getLogger("gb28181.device")
+
+UDP_BUDGET = 1300
+"""Bytes of a catalogue page over UDP (RFC 3261 18.1.1; 2022 M)."""
+TCP_BUDGET = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceChannel:
+    """One camera of a device: its line in the catalogue and what it shows."""
+
+    item: CatalogItem
+    source: Callable[[], MediaSource]
+    """Makes the media of one viewer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nameplate:
+    """What a device says of itself."""
+
+    name: str = "Camera"
+    manufacturer: str = "gb28181"
+    model: str = "simulator"
+    firmware: str = "0.1.0"
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """One viewer that this device sends to."""
+
+    channel_id: str
+    subject: Subject
+    call: IncomingCall
+    sink: MediaSink
+    sender: Sender
+    ssrc: int
+
+
+class DeviceFailed(RoleFailed):
+    """The device's endpoint has died."""
+
+
+class Device:
+    """A camera, or a recorder with several, that registers at a platform and serves it.
+
+    Answers Catalog, DeviceInfo and DeviceStatus out of its own state, and an INVITE with real
+    encoded media, over UDP and over TCP in both roles.
+    """
+
+    def __init__(
+        self,
+        device_id: str,
+        *,
+        server: str,
+        server_id: str,
+        password: str = "",
+        domain: str | None = None,
+        channels: Sequence[DeviceChannel] = (),
+        nameplate: Nameplate | None = None,
+        edition: Edition = Edition.GB2016,
+        expires: int = 3600,
+        keepalive_interval: float = 60.0,
+        keepalive_count: int = 3,
+        retry: float = 60.0,
+        retry_spread: float = 30.0,
+        listen: Sequence[str] | None = None,
+        media_ports: range = DEFAULT_MEDIA_PORTS,
+        advertise: Mapping[str, str] | None = None,
+        max_sessions: int = 16,
+        loss: float = 0.0,
+        seed: int = 0,
+        network: RoleNetwork | None = None,
+        plane: MediaPlane | None = None,
+        timers: Timers | None = None,
+        tap: Callable[[TraceRecord], None] | None = None,
+    ) -> None:
+        """Take the settings; nothing is opened yet.
+
+        Args:
+            device_id: Our 20-digit id.
+            server: The platform's address, ``udp://host:port`` or ``tcp://host:port``.
+            server_id: The platform's id.
+            password: For the digest.
+            domain: The SIP domain; the first ten digits of the platform's id when None.
+            channels: What the catalogue lists and an INVITE plays.
+            nameplate: Name, manufacturer, model and firmware.
+            edition: Which edition of the standard we speak.
+            expires: Seconds of registration to ask for.
+            keepalive_interval: Seconds between heartbeats.
+            keepalive_count: Unanswered heartbeats after which the platform counts as offline.
+            retry: Seconds to wait after a failed registration.
+            retry_spread: Up to this many seconds more, at random.
+            listen: SIP addresses; a free UDP port when None.
+            media_ports: The pool of media ports.
+            advertise: Our host by the peer's network.
+            max_sessions: Viewers at a time; one more gets 486.
+            loss: A fault: the share of RTP packets over UDP that are not sent.
+            seed: Makes the fault repeatable.
+            network: Where sockets are opened; the operating system's when None.
+            plane: Where media is handled; this process when None.
+            timers: SIP timers.
+            tap: Sees every SIP message, credentials blanked.
+        """
+        self.id = device_id
+        self.nameplate = nameplate or Nameplate()
+        self.edition = edition
+        self.channels = {channel.item.device_id: channel for channel in channels}
+        self.max_sessions = max_sessions
+        self.loss = loss
+        self.seed = seed
+        self.sessions: list[Outgoing] = []
+        self.unknown_commands = 0
+        default_listen = () if server.startswith("tcp:") else ("udp://0.0.0.0:0",)
+        self._station = Station(
+            f"device {device_id}",
+            user=device_id,
+            listen=default_listen if listen is None else listen,
+            failure=DeviceFailed,
+            media_ports=media_ports,
+            advertise=advertise,
+            network=network,
+            plane=plane,
+            timers=timers,
+            tap=tap,
+            user_agent=f"{self.nameplate.manufacturer}/{self.nameplate.firmware}",
+        )
+        self._config = RegistrationConfig(
+            device_id=device_id,
+            server_id=server_id,
+            domain=domain or server_id[:10],
+            server=server,
+            password=password,
+            expires=expires,
+            keepalive_interval=keepalive_interval,
+            keepalive_count=keepalive_count,
+            retry=retry,
+            retry_spread=retry_spread,
+            edition=edition,
+        )
+        self._ssrcs = SsrcPool(server_id)
+        self.link: Link | None = None
+
+    async def start(self) -> None:
+        """Open the sockets and begin to register.
+
+        Raises:
+            OSError: An address is in use.
+        """
+        await self._station.start()
+        self._station.dispatcher.attach(self)
+        self.link = Link(
+            self._config,
+            self._station.endpoint,
+            self._station.supervisor,
+            on_state=self._link_state,
+        )
+        self.link.start()
+
+    async def stop(self) -> None:
+        """End the sessions, unregister, close everything. Idempotent."""
+        await self._station.stop(self._goodbye)
+
+    async def __aenter__(self) -> Device:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the platform holds a registration of ours."""
+        return self.link is not None and self.link.is_registered
+
+    async def registered(self) -> None:
+        """Wait until the registration stands."""
+        assert self.link is not None, "start the device first"
+        await self.link.registered()
+
+    async def wait_closed(self) -> BaseException | None:
+        """Wait until the device has ended; return what it died of."""
+        return await self._station.supervisor.wait_closed()
+
+    def open_things(self) -> dict[str, int]:
+        """What is open now, for the leak check."""
+        return {**self._station.open_things(), "sessions": len(self.sessions)}
+
+    # Requests -------------------------------------------------------------------------------
+
+    def claims(self, incoming: IncomingRequest) -> bool:
+        """Serve whatever comes from our platform's address; nobody else is answered."""
+        assert self.link is not None
+        return incoming.flow.remote[0] == remote_host(self.link.target) or incoming.call is not None
+
+    def handle(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
+        """Serve one request."""
+        match incoming.method:
+            case "MESSAGE":
+                return self._message(incoming)
+            case "INVITE":
+                return self._invite(incoming)  # type: ignore[arg-type]
+            case "OPTIONS":
+                incoming.respond(200, headers=[("Allow", ALLOW)])
+            case _:
+                incoming.respond(405, headers=[("Allow", ALLOW)])
+        return None
+
+    async def _message(self, incoming: IncomingRequest) -> None:
+        if incoming.request.content_type != CONTENT_TYPE.lower():
+            incoming.respond(415)
+            return
+        try:
+            command = decode(incoming.request.body).message
+        except MalformedCommand as error:
+            logger.info("%s: command refused: %s", self.id, error)
+            incoming.respond(400)
+            return
+        # 9.3.3.1: this says "received"; the business answer is a MESSAGE of its own.
+        incoming.respond(200)
+        match command:
+            case CatalogQuery():
+                await self._answer_catalog(command)
+            case DeviceInfoQuery():
+                await self._send(self._device_info(command))
+            case DeviceStatusQuery():
+                await self._send(self._device_status(command))
+            case DeviceControl():
+                await self._control(command)
+            case _:
+                self.unknown_commands += 1
+
+    async def _answer_catalog(self, query: CatalogQuery) -> None:
+        assert self.link is not None
+        items = self._listed(query.device_id)
+        budget = TCP_BUDGET if self.link.target.startswith("tcp") else UDP_BUDGET
+        for page in pages(
+            items, sn=query.sn, device_id=query.device_id, budget=budget, edition=self.edition
+        ):
+            # One after the other: the next page when the one before is answered (2022 M).
+            if not await self._send(page):
+                return
+
+    def _listed(self, device_id: str) -> list[CatalogItem]:
+        """The part of the catalogue that a query for ``device_id`` means. Source: 2022 J."""
+        if device_id in self.channels and device_id != self.id:
+            return [self.channels[device_id].item]
+        if device_id == self.id:
+            return [channel.item for channel in self.channels.values()]
+        return []
+
+    def _device_info(self, query: DeviceInfoQuery) -> DeviceInfoResponse:
+        plate = self.nameplate
+        return DeviceInfoResponse(
+            sn=query.sn,
+            device_id=query.device_id,
+            device_name=plate.name,
+            result="OK",
+            manufacturer=plate.manufacturer,
+            model=plate.model,
+            firmware=plate.firmware,
+            channel=len(self.channels),
+        )
+
+    def _device_status(self, query: DeviceStatusQuery) -> DeviceStatusResponse:
+        known = query.device_id == self.id or query.device_id in self.channels
+        return DeviceStatusResponse(
+            sn=query.sn,
+            device_id=query.device_id,
+            result="OK" if known else "ERROR",
+            online="ONLINE" if known else "OFFLINE",
+            status="OK" if known else "ERROR",
+            encode="ON" if known else "OFF",
+            record="OFF",
+        )
+
+    async def _control(self, command: DeviceControl) -> None:
+        if command.i_frame_cmd is not None:
+            for outgoing in self.sessions:
+                if command.device_id in (self.id, outgoing.channel_id):
+                    outgoing.sender.force_key()
+        elif _wants_response(command):
+            # Truthfully: what the simulator has no state for is not "OK".
+            await self._send(
+                DeviceControlResponse(sn=command.sn, device_id=command.device_id, result="ERROR")
+            )
+
+    async def _send(self, command: Message) -> bool:
+        assert self.link is not None
+        try:
+            status = await self.link.send(encode(command, self.edition))
+        except (SipError, OSError) as error:
+            logger.info("%s: answer not delivered: %s", self.id, error)
+            return False
+        if status >= 300:
+            logger.info("%s: answer refused with %d", self.id, status)
+        return status < 300
+
+    # Sessions -------------------------------------------------------------------------------
+
+    async def _invite(self, incoming: IncomingInvite) -> None:
+        subject = Subject.parse(incoming.request.headers.get("Subject"))
+        try:
+            channel = self._asked_channel(incoming, subject)
+            offer = judge_offer(incoming.request)
+            await self._make_room(subject)
+        except Declined as declined:
+            logger.info("%s: INVITE declined: %s", self.id, declined)
+            incoming.reject(declined.status)
+            return
+        outgoing = await self._accept(incoming, channel, offer, subject)
+        if outgoing is not None:
+            await self._serve(outgoing)
+
+    def _asked_channel(self, incoming: IncomingInvite, subject: Subject) -> DeviceChannel:
+        asked = (request_user_of(incoming), to_user_of(incoming), subject.sender_id)
+        for channel_id in asked:
+            if channel_id in self.channels:
+                return self.channels[channel_id]
+        raise Declined(404, f"{self.id} has no channel {asked[0]}")
+
+    async def _make_room(self, subject: Subject) -> None:
+        """The same sender and receiver part again: the older session gives way (2022 K c)."""
+        if subject.sender_serial and subject.receiver_id:
+            for outgoing in [one for one in self.sessions if one.subject == subject]:
+                await outgoing.call.bye(reason="replaced")
+        if len(self.sessions) >= self.max_sessions:
+            raise Declined(486, f"{self.id} serves {self.max_sessions} viewers already")
+
+    async def _accept(
+        self,
+        incoming: IncomingInvite,
+        channel: DeviceChannel,
+        offer: JudgedOffer,
+        subject: Subject,
+    ) -> Outgoing | None:
+        channel_id = channel.item.device_id
+        ssrc = offer.description.ssrc
+        if ssrc is None:
+            ssrc = self._ssrcs.lease()
+        source = channel.source()
+        sink = await self._station.plane.open_sink(offer.mode, host="0.0.0.0", remote=offer.remote)
+        answer = answer_to(
+            offer,
+            origin_id=channel_id,
+            host=self._station.host_towards(incoming.flow),
+            port=sink.local[1],
+            ssrc=Ssrc(ssrc),
+        )
+        try:
+            call = await incoming.accept(body=answer.to_bytes())
+        except (CallCancelled, SipError) as error:
+            logger.info("%s: session of %s not set up: %s", self.id, channel_id, error)
+            sink.close()
+            self._ssrcs.release(ssrc)
+            return None
+        sender = Sender(
+            source, sink, ssrc=ssrc, payload_type=offer.payload.number,
+            loss=self.loss if offer.mode == "udp" else 0.0, seed=self.seed,
+        )  # fmt: skip
+        outgoing = Outgoing(channel_id, subject, call, sink, sender, ssrc)
+        self.sessions.append(outgoing)
+        return outgoing
+
+    async def _serve(self, outgoing: Outgoing) -> None:
+        call, sink = outgoing.call, outgoing.sink
+        reason = "end of media"
+
+        def failed(error: Exception) -> None:
+            nonlocal reason
+            reason = f"fault: {error}"
+
+        sending = self._station.supervisor.spawn(
+            outgoing.sender.run(), name=f"send {outgoing.channel_id}", on_fault=failed
+        )
+        try:
+            sink.start()
+            waiting: set[asyncio.Future[Any]] = {call.ended, sink.closed, sending}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if sink.closed.done():
+                reason = "media connection lost"
+        finally:
+            sending.cancel()
+            await asyncio.wait([sending])
+            self.sessions.remove(outgoing)
+            sink.close()
+            self._ssrcs.release(outgoing.ssrc)
+            if not call.ended.done():
+                await call.bye(reason=reason)
+
+    def _link_state(self, change: StateChanged) -> None:
+        # A platform that is gone takes its sessions with it (2022 K b).
+        if change.state in (RegistrationState.BACKING_OFF, RegistrationState.REGISTERING):
+            for outgoing in tuple(self.sessions):
+                self._station.supervisor.spawn(
+                    outgoing.call.bye(reason="registration lost", timeout=1.0),
+                    name=f"bye {outgoing.channel_id}",
+                    on_fault=lambda _: None,
+                )
+
+    async def _goodbye(self) -> None:
+        for outgoing in tuple(self.sessions):
+            await outgoing.call.bye(reason="shutdown", timeout=2.0)
+        if self.link is not None:
+            await self.link.stop()
+
+
+def _wants_response(command: DeviceControl) -> bool:
+    """Whether the command is one of those with a business answer. Source: 9.3.1 e."""
+    named = (command.record_cmd, command.guard_cmd, command.alarm_cmd)
+    others = {element.name.lower() for element in command.extra}
+    return any(named) or bool(others & {"homeposition", "deviceupgrade"})

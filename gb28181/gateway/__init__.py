@@ -1,0 +1,1 @@
+"""The gateway process: configuration, control socket and command line."""

@@ -1,0 +1,223 @@
+"""The configuration file of the gateway: TOML, checked key by key."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import string
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ..edition import Edition
+from ..errors import ConfigError
+
+DEFAULT_FILE = Path("gateway.toml")
+EXAMPLE_ID = "34020000002000000001"
+
+MediaMode = Literal["udp", "tcp-passive", "tcp-active"]
+DeviceCode = Annotated[str, Field(pattern=r"^[0-9]{20}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Secret(_Section):
+    """A section with a password, given in the file or in a file of its own."""
+
+    password: str = ""
+    password_file: Path | None = None
+
+    def secret(self, where: Path) -> str:
+        """The password; a relative ``password_file`` lies beside the configuration.
+
+        Raises:
+            ConfigError: The file cannot be read.
+        """
+        if self.password_file is None:
+            return self.password
+        path = where / self.password_file
+        try:
+            return path.read_text("utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"password_file {path}: {error.strerror}") from error
+
+
+class PlatformSection(_Secret):
+    """Who we are, and how devices reach us."""
+
+    id: DeviceCode
+    domain: str = ""
+    name: str = "gateway"
+    listen: tuple[str, ...] = ("udp://0.0.0.0:5060", "tcp://0.0.0.0:5060")
+    edition: Edition = Edition.GB2016
+    keepalive_interval: float = Field(default=60.0, gt=0)
+    keepalive_count: int = Field(default=3, ge=1)
+    min_expires: int = Field(default=60, ge=1)
+    flow_grace: float = Field(default=30.0, ge=0)
+
+    @field_validator("listen")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            port = address.rpartition(":")[2]
+            if not address.startswith(("udp://", "tcp://")) or not port.isdigit():
+                raise ValueError(f"{address!r} is not udp://host:port or tcp://host:port")
+        return value
+
+
+class MediaSection(_Section):
+    """Media ports and times."""
+
+    advertise: dict[str, str] = Field(default_factory=lambda: {"*": "auto"})
+    ports: str = Field(default="30000-30999", pattern=r"^[0-9]{1,5}-[0-9]{1,5}$")
+    mode: MediaMode = "udp"
+    idle_timeout: float = Field(default=15.0, ge=0)
+    answer_timeout: float = Field(default=15.0, gt=0)
+    media_timeout: float = Field(default=10.0, gt=0)
+    silence: float = Field(default=30.0, gt=0)
+
+    @property
+    def port_range(self) -> range:
+        """The pool of media ports."""
+        first, last = (int(port) for port in self.ports.split("-"))
+        return range(first, last + 1)
+
+
+class ControlSection(_Section):
+    """The Unix socket that ``gb28181 status`` and ``play`` talk to."""
+
+    socket: Path = Path("gateway.sock")
+
+
+class CascadeSection(_Secret):
+    """One platform above."""
+
+    upper_id: DeviceCode
+    upper: str = Field(pattern=r"^(udp|tcp)://.+:[0-9]{1,5}$")
+    domain: str = ""
+    edition: Edition = Edition.GB2016
+    expires: int = Field(default=3600, ge=1)
+    keepalive_interval: float = Field(default=60.0, gt=0)
+    keepalive_count: int = Field(default=3, ge=1)
+    retry: float = Field(default=60.0, gt=0)
+    retry_spread: float = Field(default=30.0, ge=0)
+    share: tuple[str, ...] = ()
+    """Civil codes or id prefixes that are shared; everything when empty."""
+    ids: Path | None = None
+    ptz: bool = True
+
+
+class DeviceSection(_Secret):
+    """What is special of one device."""
+
+    id: DeviceCode
+    media: MediaMode | None = None
+    quirks: dict[str, str | bool] = Field(default_factory=dict)
+
+
+class Config(_Section):
+    """The whole file."""
+
+    platform: PlatformSection
+    media: MediaSection = MediaSection()
+    control: ControlSection = ControlSection()
+    cascade: tuple[CascadeSection, ...] = ()
+    device: tuple[DeviceSection, ...] = ()
+
+
+def load(path: Path) -> Config:
+    """Read and check a file.
+
+    Raises:
+        ConfigError: It cannot be read, is not TOML, or a key is wrong; the sentence names the key.
+    """
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    try:
+        config = Config.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{path}: {line}" for line in _sentences(error))) from error
+    _check_together(path, config)
+    return config
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    sentences = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"]) or "the file"
+        if fault["type"] == "extra_forbidden":
+            sentences.append(f"{key}: there is no such key")
+        elif fault["type"] == "missing":
+            sentences.append(f"{key}: this key is needed")
+        else:
+            sentences.append(f"{key}: {fault['msg'].removeprefix('Value error, ')}")
+    return sentences
+
+
+def _check_together(path: Path, config: Config) -> None:
+    ports = config.media.port_range
+    if len(ports) < 4 or ports[0] < 1024 or ports[-1] > 65535:
+        raise ConfigError(f"{path}: media.ports: {config.media.ports!r} is not a range of ports")
+    ids = [device.id for device in config.device]
+    twice = next((one for one in ids if ids.count(one) > 1), None)
+    if twice:
+        raise ConfigError(f"{path}: device: {twice} is there twice")
+
+
+_TEMPLATE = """\
+# gateway.toml: the GB/T 28181 gateway. Only [platform] is needed; the rest shows its defaults.
+
+[platform]
+id = "{id}"            # our own 20-digit code (type 200: a platform)
+password = "{password}"   # every device's password; or password_file = "path"
+listen = ["udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"]
+# name = "gateway"
+# domain = "{domain}"              # the SIP domain; the first ten digits of the id
+# keepalive_interval = 60              # seconds; offline after interval x count
+# keepalive_count = 3
+
+# [media]
+# advertise = {{ "*" = "auto" }}        # the address a peer is told, by its network
+# ports = "30000-30999"
+# mode = "udp"                         # or "tcp-passive" (we listen), "tcp-active" (we connect)
+# idle_timeout = 15                    # seconds without a viewer before BYE
+
+# [control]
+# socket = "gateway.sock"              # for gb28181 status and play; only this user may use it
+
+# [[cascade]]                          # a platform above; any number
+# upper_id = "34010000002000000001"
+# upper = "udp://203.0.113.7:5060"
+# password_file = "upper.password"
+
+# [[device]]                           # what is special of one device
+# id = "34020000001320000001"
+# password = "..."
+# media = "tcp-passive"
+"""
+
+
+def write_default(path: Path) -> str:
+    """Write a commented file with a random device password, for its owner's eyes only.
+
+    Returns:
+        The password, to be shown once.
+
+    Raises:
+        OSError: The file exists already, or the folder cannot be written to.
+    """
+    alphabet = string.ascii_letters + string.digits
+    password = "".join(secrets.choice(alphabet) for _ in range(16))
+    text = _TEMPLATE.format(id=EXAMPLE_ID, password=password, domain=EXAMPLE_ID[:10])
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    return password

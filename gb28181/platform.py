@@ -1,0 +1,541 @@
+"""Platform: takes devices in, knows what they have, and plays their channels."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from sip.auth import DigestServer, Ha1
+
+from .channel import Channel, lost
+from .commands import Commands
+from .dispatch import ALLOW, user_of
+from .edition import Edition
+from .errors import Cause, Gb28181Error, MalformedCommand, PlatformFailed, SessionLost
+from .events import (
+    Alarm,
+    CatalogChanged,
+    DeviceOffline,
+    DeviceOnline,
+    EventReader,
+    PlatformEvent,
+)
+from .link import CONTENT_TYPE
+from .manscdp.alarm import AlarmNotify, AlarmResponse
+from .manscdp.catalog import CatalogNotify
+from .manscdp.codec import Decoded, decode
+from .manscdp.keepalive import KeepaliveNotify
+from .media.session import MediaSession, SessionPlan, open_session
+from .quirks import Quirks
+from .registrar import (
+    Moved,
+    Offline,
+    Refreshed,
+    Registered,
+    Registrar,
+    RegistrarConfig,
+    RegistrarEvent,
+    Revived,
+)
+from .remote_device import RemoteDevice
+from .ssrc import Ssrc, SsrcPool
+from .station import DEFAULT_MEDIA_PORTS, Station, authority
+from .streams import StreamKey, StreamTable
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping, Sequence
+    from types import TracebackType
+    from typing import Any
+
+    from sip.endpoint import IncomingRequest
+    from sip.flow import Flow
+    from sip.timers import Timers
+    from sip.trace import TraceRecord
+
+    from .catalog import CatalogDifference
+    from .manscdp.catalog import CatalogItem
+    from .media.plane import MediaPlane
+    from .station import RoleNetwork
+
+logger = logging.getLogger("gb28181.platform")
+
+Password = str | Ha1 | None
+PasswordLookup = Callable[[str], Password | Awaitable[Password]]
+AlarmHandler = Callable[[Alarm], Awaitable[None]]
+
+BEIJING = timezone(timedelta(hours=8))
+"""The standard's time, written without a zone (9.10.1)."""
+
+_ALARM_TRIES = 3
+
+
+class Platform:
+    """The server for devices and for lower platforms.
+
+    ``async with`` starts and stops it; the caller's block is not part of what it runs. Everything
+    that can be told of a device comes out of ``events()``; alarms also go to ``on_alarm`` handlers,
+    which are awaited before the device is told that its alarm was taken.
+    """
+
+    def __init__(
+        self,
+        platform_id: str,
+        *,
+        password_for: PasswordLookup,
+        domain: str | None = None,
+        listen: Sequence[str] = ("udp://:5060", "tcp://:5060"),
+        media_ports: range = DEFAULT_MEDIA_PORTS,
+        advertise: Mapping[str, str] | None = None,
+        edition: Edition = Edition.GB2016,
+        media_mode: str | Callable[[str], str] = "udp",
+        quirks_for: Callable[[str], Quirks] | None = None,
+        registrar: RegistrarConfig | None = None,
+        answer_timeout: float = 15.0,
+        media_timeout: float = 10.0,
+        silence: float = 30.0,
+        linger: float = 5.0,
+        asks_catalog: bool = True,
+        network: RoleNetwork | None = None,
+        plane: MediaPlane | None = None,
+        timers: Timers | None = None,
+        tap: Callable[[TraceRecord], None] | None = None,
+    ) -> None:
+        """Take the settings: no socket, no task, no loop yet.
+
+        Args:
+            platform_id: Our 20-digit id.
+            password_for: Gives the password or HA1 of a device id, or None to refuse it; sync or
+                async.
+            domain: The SIP domain; the first ten digits of the id when None.
+            listen: SIP addresses.
+            media_ports: The pool of media ports.
+            advertise: Our host by the peer's network.
+            edition: What a device is taken to speak that does not say.
+            media_mode: How devices send: ``udp``, ``tcp-passive`` (we listen), ``tcp-active`` (we
+                connect); or a callable that decides by device id.
+            quirks_for: The habits of a device by its id.
+            registrar: Registration and heartbeat times.
+            answer_timeout: Seconds for the final answer to an INVITE.
+            media_timeout: Seconds from ACK to the first packet.
+            silence: Seconds without media after which a session ends.
+            linger: Seconds from the last reader to BYE.
+            asks_catalog: Whether the catalogue is asked for when a device comes online.
+            network: Where sockets are opened; the operating system's when None.
+            plane: Where media is handled; this process when None.
+            timers: SIP timers.
+            tap: Sees every SIP message, credentials blanked.
+        """
+        self.id = platform_id
+        self.domain = domain or platform_id[:10]
+        self.edition = edition
+        self.devices: dict[str, RemoteDevice] = {}
+        self.refused: dict[str, int] = {}
+        self.unknown_commands = 0
+        self.station = Station(
+            f"platform {platform_id}",
+            user=platform_id,
+            listen=listen,
+            failure=PlatformFailed,
+            media_ports=media_ports,
+            advertise=advertise,
+            network=network,
+            plane=plane,
+            timers=timers,
+            tap=tap,
+            silence=silence,
+        )
+        self.registrar = Registrar(
+            registrar or RegistrarConfig(server_id=platform_id),
+            DigestServer(self.domain, secrets.token_bytes(32)),
+        )
+        self.commands = Commands(self)
+        self.ssrcs = SsrcPool(platform_id, start=1 + secrets.randbelow(9999))
+        self.streams = StreamTable(self.station.supervisor, self._open_stream, linger=linger)
+        self._password_for = password_for
+        self._media_mode = media_mode
+        self._quirks_for = quirks_for or (lambda device_id: Quirks())
+        self._answer_timeout = answer_timeout
+        self._media_timeout = media_timeout
+        self._asks_catalog = asks_catalog
+        self._owners: dict[str, str] = {}
+        self._readers: list[EventReader] = []
+        self._alarm_handlers: list[AlarmHandler] = []
+        self._wake = asyncio.Event()
+
+    # Life -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the sockets and begin to serve.
+
+        Raises:
+            OSError: An address is in use or not ours.
+        """
+        await self.station.start()
+        self.station.dispatcher.attach(self)
+        self.station.endpoint.on_flow_lost(self._flow_lost)
+        self.station.supervisor.spawn(self._timers(), name=f"{self.station.name} timers")
+        self.station.supervisor.spawn(self.commands.run(), name=f"{self.station.name} commands")
+
+    async def stop(self) -> None:
+        """End every session with BYE and close everything. Idempotent."""
+        await self.station.stop()
+        for reader in tuple(self._readers):
+            reader.close()
+
+    async def __aenter__(self) -> Platform:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def check(self) -> None:
+        """Raise PlatformFailed when it is not running."""
+        self.station.supervisor.check()
+
+    def health(self) -> dict[str, int]:
+        """A few numbers of a platform that lives.
+
+        Raises:
+            PlatformFailed: It has died (the cause is chained), or was never started.
+        """
+        self.check()
+        online = sum(device.is_online for device in self.devices.values())
+        return {"devices": len(self.devices), "online": online, **self.open_things()}
+
+    async def wait_closed(self) -> BaseException | None:
+        """Wait until it has ended; return what it died of, or None after a normal stop."""
+        return await self.station.supervisor.wait_closed()
+
+    def open_things(self) -> dict[str, int]:
+        """What is open now, for the leak check."""
+        return {
+            **self.station.open_things(),
+            "streams": len(self.streams),
+            "ssrcs": len(self.ssrcs),
+            "commands": self.commands.pending,
+        }
+
+    # What a user asks -----------------------------------------------------------------------
+
+    def device(self, device_id: str) -> RemoteDevice:
+        """The device of that id, known or not; it may register later."""
+        device = self.devices.get(device_id)
+        if device is None:
+            device = self.devices[device_id] = RemoteDevice(
+                device_id, self, self._quirks_for(device_id)
+            )
+        return device
+
+    def channel(self, channel_id: str) -> Channel:
+        """A handle on a camera; valid while its device is away, and after it moved."""
+        return Channel(channel_id, self)
+
+    def channels(self) -> list[tuple[str, CatalogItem]]:
+        """All channels of all devices, each with the id of its device."""
+        return [(device.id, item) for device in self.devices.values() for item in device.channels]
+
+    def events(self, *, snapshot: bool = False) -> EventReader:
+        """Open a reader of events; with ``snapshot`` it first tells who is online now."""
+        reader = EventReader(self._readers.remove)
+        self._readers.append(reader)
+        if snapshot:
+            for device in self.devices.values():
+                if device.is_online:
+                    reader.put(DeviceOnline(device=device))
+        return reader
+
+    def on_alarm(self, handler: AlarmHandler) -> AlarmHandler:
+        """Register an async handler that every alarm is given to; usable as a decorator.
+
+        ``Response/Alarm`` goes out when all handlers have returned: after an alarm a device stays
+        silent until it is reset, so an alarm that nobody kept must not be acknowledged.
+        """
+        self._alarm_handlers.append(handler)
+        return handler
+
+    def owner_of(self, channel_id: str) -> RemoteDevice | None:
+        """The device that lists a channel, or the device of that very id."""
+        owner = self._owners.get(channel_id, channel_id)
+        return self.devices.get(owner)
+
+    def channel_item(self, channel_id: str) -> CatalogItem | None:
+        """The catalogue's line for a channel."""
+        owner = self.owner_of(channel_id)
+        return owner.tree.item(channel_id) if owner else None
+
+    def channel_online(self, channel_id: str) -> bool:
+        """Whether a channel's device is here and lists it as ON."""
+        owner = self.owner_of(channel_id)
+        if owner is None or not owner.is_online:
+            return False
+        item = owner.tree.item(channel_id)
+        return item is None or item.status != "OFF"
+
+    # Requests -------------------------------------------------------------------------------
+
+    def claims(self, incoming: IncomingRequest) -> bool:
+        """The platform is the role that serves whatever no other role claims."""
+        return True
+
+    def handle(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
+        """Serve one request."""
+        match incoming.method:
+            case "REGISTER":
+                return self._register(incoming)
+            case "MESSAGE" | "NOTIFY":
+                return self._command(incoming)
+            case "OPTIONS":
+                incoming.respond(200, headers=[("Allow", ALLOW)])
+            case "INVITE" | "SUBSCRIBE" | "INFO":
+                incoming.respond(403)
+            case _:
+                incoming.respond(405, headers=[("Allow", ALLOW)])
+        return None
+
+    async def _register(self, incoming: IncomingRequest) -> None:
+        request, flow = incoming.request, incoming.flow
+        device_id = self.registrar.identify(request)
+        password = self._password_for(device_id)
+        if inspect.isawaitable(password):
+            password = await password
+        date = None
+        if self._quirks_for(device_id).date_header:
+            date = datetime.now(BEIJING).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+        result = self.registrar.register(request, flow, password, self._now(), date=date)
+        incoming.respond(result.status, result.reason, headers=result.headers)
+        if result.refusal:
+            self.refused[device_id] = self.refused.get(device_id, 0) + 1
+            if len(self.refused) > 10_000:
+                self.refused.pop(next(iter(self.refused)))
+            if self.refused[device_id] == 1:
+                logger.warning("%s from %s:%d refused: %s", device_id, *flow.remote, result.refusal)
+        if result.event is not None:
+            self.refused.pop(device_id, None)
+            self._apply(result.event)
+        self._wake.set()
+
+    def _command(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
+        request = incoming.request
+        sender_id = user_of(incoming)
+        heard = self.registrar.touch(sender_id, incoming.flow, self._now())
+        if heard.status != 200:
+            incoming.respond(heard.status)
+            return None
+        if heard.event is not None:
+            self._apply(heard.event)
+        if request.content_type not in (CONTENT_TYPE.lower(), "application/xml", "text/xml"):
+            if request.content_type or request.body:
+                incoming.respond(415)
+            else:
+                incoming.respond(200)
+            return None
+        device = self.device(sender_id)
+        try:
+            decoded = decode(request.body, hint_charset=device.charset)
+        except MalformedCommand as error:
+            logger.info("%s: command refused: %s", sender_id, error)
+            incoming.respond(400)
+            return None
+        device.charset = decoded.charset
+        # 9.3.3.1: the SIP answer says "received", at once and without a body.
+        incoming.respond(200)
+        return self._take(device, decoded)
+
+    def _take(self, device: RemoteDevice, decoded: Decoded) -> Coroutine[Any, Any, None] | None:
+        message = decoded.message
+        match message:
+            case KeepaliveNotify():
+                return None
+            case CatalogNotify():
+                self.catalog_changed(device, device.tree.notify(message))
+                return None
+            case AlarmNotify():
+                return self._alarm(Alarm(device=device, notify=message))
+        if not self.commands.feed(device.id, message):
+            self.unknown_commands += 1
+        return None
+
+    async def _alarm(self, alarm: Alarm) -> None:
+        """Give an alarm to every handler; acknowledge it when all have kept it."""
+        self._publish(alarm)
+        for handler in tuple(self._alarm_handlers):
+            if not await self._kept(handler, alarm):
+                return
+        response = AlarmResponse(sn=alarm.notify.sn, device_id=alarm.notify.device_id, result="OK")
+        try:
+            await self.commands.send(alarm.device, response)
+        except Gb28181Error as error:
+            logger.warning("%s: alarm not acknowledged: %s", alarm.device.id, error)
+
+    async def _kept(self, handler: AlarmHandler, alarm: Alarm) -> bool:
+        for attempt in range(1, _ALARM_TRIES + 1):
+            try:
+                async with asyncio.timeout(10.0):
+                    await handler(alarm)
+            except Exception as error:  # the user's handler is a boundary
+                logger.error(
+                    "alarm of %s: handler failed, try %d of %d",
+                    alarm.device.id, attempt, _ALARM_TRIES, exc_info=error,
+                )  # fmt: skip
+                await asyncio.sleep(attempt)
+            else:
+                return True
+        return False
+
+    # Devices come and go --------------------------------------------------------------------
+
+    def _apply(self, event: RegistrarEvent) -> None:
+        match event:
+            case Registered():
+                device = self.device(event.binding.device_id)
+                if event.previous is not None and event.previous.online:
+                    moved = Cause(
+                        code="registered-elsewhere",
+                        sentence=f"{device.id} registered again from another address",
+                    )
+                    self._end_sessions(device, moved)
+                self._came(device)
+            case Revived():
+                self._came(self.device(event.binding.device_id))
+            case Offline():
+                self._went(event)
+            case Refreshed() | Moved():
+                logger.debug("%s: %s", event.binding.device_id, type(event).__name__)
+
+    def _came(self, device: RemoteDevice) -> None:
+        binding = device.binding
+        assert binding is not None
+        logger.info("%s is online at %s:%d (%s)", device.id, *binding.flow.remote,
+                    binding.flow.transport)  # fmt: skip
+        self._publish(DeviceOnline(device=device))
+        if self._asks_catalog:
+            self.station.supervisor.spawn(
+                self._ask_catalog(device), name=f"catalogue {device.id}", on_fault=lambda _: None
+            )
+
+    async def _ask_catalog(self, device: RemoteDevice) -> None:
+        try:
+            await device.catalog()
+            await device.device_info()
+        except Gb28181Error as error:
+            logger.warning("%s: %s", device.id, error)
+
+    def _went(self, event: Offline) -> None:
+        device = self.device(event.binding.device_id)
+        cause = Cause(
+            code=event.cause.name.lower().replace("_", "-"),
+            sentence=event.sentence,
+            evidence={"address": "{}:{}".format(*event.binding.flow.remote)},
+        )
+        logger.warning("%s is offline: %s", device.id, cause.sentence)
+        self.commands.peer_lost(device.id)
+        self._end_sessions(device, cause)
+        self._publish(DeviceOffline(device=device, cause=cause))
+
+    def _end_sessions(self, device: RemoteDevice, cause: Cause) -> None:
+        """A device that is gone, or is elsewhere, takes its sessions with it (2022 K b)."""
+        self.station.supervisor.spawn(
+            self.streams.close(lambda session: self.owner_of(session.channel_id) is device, cause),
+            name=f"end sessions of {device.id}",
+            on_fault=lambda _: None,
+        )
+
+    def _flow_lost(self, flow: Flow) -> None:
+        self.registrar.flow_lost(flow, self._now())
+        self._wake.set()
+
+    async def _timers(self) -> None:
+        while True:
+            for event in self.registrar.poll(self._now()):
+                self._apply(event)
+            self._wake.clear()
+            try:
+                async with asyncio.timeout_at(self.registrar.next_timeout()):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    # Catalogues -----------------------------------------------------------------------------
+
+    def catalog_arrived(self, device: RemoteDevice, items: tuple[CatalogItem, ...]) -> None:
+        """Take a complete catalogue of a device."""
+        self.catalog_changed(device, device.tree.merge(items))
+
+    def catalog_changed(self, device: RemoteDevice, change: CatalogDifference) -> None:
+        """Note what a catalogue or a notification changed, and tell the readers."""
+        for channel_id in change.removed:
+            if self._owners.get(channel_id) == device.id:
+                del self._owners[channel_id]
+        for item in device.channels:
+            self._owners[item.device_id] = device.id
+        if change.added or change.removed or change.changed:
+            self._publish(
+                CatalogChanged(
+                    device=device,
+                    added=tuple(change.added),
+                    removed=tuple(change.removed),
+                    changed=tuple(change.changed),
+                )
+            )
+
+    # Streams --------------------------------------------------------------------------------
+
+    async def _open_stream(self, key: StreamKey) -> MediaSession:
+        device = self.owner_of(key.channel_id)
+        if device is None:
+            raise lost("unknown-channel", f"no device lists {key.channel_id}", permanent=True)
+        if not device.is_online:
+            raise lost("offline", f"{device.id}, which has {key.channel_id}, is offline")
+        binding = device.require_binding()
+        mode = self._media_mode
+        host = self.station.host_towards(binding.flow)
+        ssrc: Ssrc | None = None
+        try:
+            ssrc = self.ssrcs.lease()
+            plan = SessionPlan(
+                channel_id=key.channel_id,
+                owner_id=self.id,
+                domain=self.domain,
+                target=binding.flow,
+                peer_host=authority(binding.flow),
+                ssrc=ssrc,
+                mode=mode if isinstance(mode, str) else mode(device.id),
+                bind_host="0.0.0.0",
+                advertised_host=host,
+                stream_number=key.kind.value,
+                adopt_ssrc=device.quirks.adopt_ssrc,
+                answer_timeout=self._answer_timeout,
+                media_timeout=self._media_timeout,
+            )
+            return await open_session(
+                plan,
+                endpoint=self.station.endpoint,
+                plane=self.station.plane,
+                supervisor=self.station.supervisor,
+                on_closed=lambda session: self.ssrcs.release(session.plan.ssrc),
+            )
+        except SessionLost:
+            raise
+        except Gb28181Error as error:
+            if ssrc is not None:
+                self.ssrcs.release(ssrc)
+            raise lost("no-resources", f"{key.channel_id}: {error}") from error
+
+    def _publish(self, event: PlatformEvent) -> None:
+        for reader in tuple(self._readers):
+            reader.put(event)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
