@@ -468,7 +468,7 @@ class _TranscodedTrack:
 
     def flush(self) -> Sequence[Packet[Any]]:
         self._samples += bytes(-len(self._samples) % (2 * _AAC_BLOCK))
-        return [*self._encode(), *_from_start(self._stream.encode(None))]
+        return [*self._encode(), *self._stream.encode(None)]
 
     def _append(self, sound: bytes) -> None:
         self._samples += sound
@@ -488,7 +488,7 @@ class _TranscodedTrack:
             frame.sample_rate, frame.time_base = G711_RATE, Fraction(1, G711_RATE)
             frame.pts = self._encoded
             self._encoded += _AAC_BLOCK
-            packets += _from_start(self._stream.encode(frame))
+            packets += self._stream.encode(frame)
         return packets
 
 
@@ -522,11 +522,6 @@ def _audio_track(container: OutputContainer, unit: AccessUnit) -> _AudioTrack | 
         return _TranscodedTrack(container, unit)
     except (LocalProtocolError, InvalidDataError):
         return None
-
-
-def _from_start(packets: Sequence[Packet[Any]]) -> list[Packet[Any]]:
-    """Drop the block before time 0 with which an AAC encoder starts."""
-    return [packet for packet in packets if packet.pts is not None and packet.pts >= 0]
 
 
 def _adts_blocks(data: bytes) -> Iterator[tuple[int, int, bytes]]:
