@@ -55,8 +55,6 @@ class RegistrarConfig:
     """Heartbeats come later than configured: this share and these seconds more are waited."""
     flow_grace: float = 30.0
     """Seconds that a device whose TCP connection broke has to register again."""
-    follows_address: bool = False
-    """Follow unauthenticated messages to another address too. Never by default."""
     edition: Edition = Edition.GB2022
 
 
@@ -164,6 +162,7 @@ class Registrar:
         self.config = config
         self._digest = digest
         self._bindings: dict[str, Binding] = {}
+        self._at: dict[Flow, dict[str, None]] = {}
         self._due: list[tuple[float, str]] = []
         self._armed: dict[str, float] = {}
 
@@ -176,14 +175,32 @@ class Registrar:
         """Return the binding of a device."""
         return self._bindings.get(device_id)
 
-    def restore(self, bindings: Iterable[Binding], now: float) -> None:
+    def devices_at(self, flow: Flow) -> tuple[str, ...]:
+        """Return the devices whose last trusted message came by a flow.
+
+        For messages whose From is not the device, and to tell known flows from strangers.
+        """
+        return tuple(self._at.get(flow, ()))
+
+    def restore(self, bindings: Iterable[Binding], now: float, *, shift: float = 0.0) -> None:
         """Take a snapshot back after a restart; every device gets its full time to be heard.
 
         TCP connections did not survive: such a device has the usual grace to register again.
+
+        Args:
+            bindings: The snapshot.
+            now: The time.
+            shift: What to add to the times of the snapshot when they are of another clock.
         """
         for old in bindings:
-            lost = now if old.flow.reliable else None
-            self._keep(replace(old, last_seen=now, flow_lost_at=lost))
+            new = replace(
+                old,
+                expires_at=old.expires_at + shift,
+                registered_at=old.registered_at + shift,
+                last_seen=now,
+                flow_lost_at=now if old.flow.reliable else None,
+            )
+            self._keep(new)
 
     def identify(self, request: Request) -> str:
         """Return the ID that a REGISTER is for, so that its password can be looked up.
@@ -243,17 +260,29 @@ class Registrar:
         headers = self._success([("Contact", echoed), ("Expires", str(binding.expires))], date)
         return RegisterResult(status=200, reason="OK", headers=headers, event=event)
 
-    def keepalive(self, device_id: str, flow: Flow, now: float) -> KeepaliveResult:
-        """Take a heartbeat; the status is 403 unless it comes from where the device registered.
+    def keepalive(
+        self, device_id: str, flow: Flow, now: float, *, follow: bool = False
+    ) -> KeepaliveResult:
+        """Take a heartbeat; see ``touch``, which is the same for every other message."""
+        return self.touch(device_id, flow, now, follow=follow)
 
-        On UDP a new source port of the same host is followed at once.
+    def touch(
+        self, device_id: str, flow: Flow, now: float, *, follow: bool = False
+    ) -> KeepaliveResult:
+        """Take a message that names this device as its sender; it counts as a sign of life.
+
+        The status is 403 unless it comes from where the device registered. On UDP a new source
+        port of the same host is followed at once.
+
+        Args:
+            device_id: The sender.
+            flow: Where the message came from.
+            now: The time.
+            follow: Follow to any address, without credentials: only for a device whose quirk it
+                is never to register again.
         """
-        return self.touch(device_id, flow, now)
-
-    def touch(self, device_id: str, flow: Flow, now: float) -> KeepaliveResult:
-        """Take any message that names this device as its sender; it counts as a sign of life."""
         old = self._bindings.get(device_id)
-        if old is None or now >= old.expires_at or not self._is_trusted(old, flow):
+        if old is None or now >= old.expires_at or not (follow or _is_trusted(old, flow)):
             return KeepaliveResult(status=403)
         new = replace(old, flow=flow, last_seen=now, online=True, flow_lost_at=None)
         self._keep(new)
@@ -277,14 +306,18 @@ class Registrar:
 
     def flow_lost(self, flow: Flow, now: float) -> None:
         """Take the news that a TCP connection broke; its devices have a grace to register again."""
-        for old in [one for one in self._bindings.values() if one.flow == flow]:
+        for device_id in self.devices_at(flow):
+            old = self._bindings[device_id]
             if old.flow_lost_at is None:
                 self._keep(replace(old, flow_lost_at=now))
 
     def remove(self, device_id: str) -> Binding | None:
         """Forget a device, as an operator asks for; it must register again."""
         self._armed.pop(device_id, None)
-        return self._bindings.pop(device_id, None)
+        old = self._bindings.pop(device_id, None)
+        if old is not None:
+            self._leave(old)
+        return old
 
     def next_timeout(self) -> float | None:
         """Return when ``poll`` wants to be called at the latest, or None."""
@@ -410,18 +443,20 @@ class Registrar:
         dated = [] if date is None else [("Date", date)]  # 9.10
         return (*headers, *dated, *self._version())
 
-    def _is_trusted(self, old: Binding, flow: Flow) -> bool:
-        """Spec 02 section 2: the same flow, or over UDP the same host with another port."""
-        if flow == old.flow:
-            return True
-        if self.config.follows_address:
-            return True
-        both_udp = flow.transport == old.flow.transport == "udp"
-        return both_udp and flow.remote[0] == old.flow.remote[0]
-
     def _keep(self, binding: Binding) -> None:
+        old = self._bindings.get(binding.device_id)
         self._bindings[binding.device_id] = binding
+        if old is None or old.flow != binding.flow:
+            if old is not None:
+                self._leave(old)
+            self._at.setdefault(binding.flow, {})[binding.device_id] = None
         self._arm(binding)
+
+    def _leave(self, old: Binding) -> None:
+        devices = self._at[old.flow]
+        del devices[old.device_id]
+        if not devices:
+            del self._at[old.flow]
 
     def _arm(self, binding: Binding) -> None:
         """Each device has one live entry in the heap, at or before its real deadline.
@@ -472,6 +507,14 @@ class Registrar:
         else:
             sentence = "the connection broke and the device did not register again"
         return Offline(binding=binding, cause=cause, sentence=sentence)
+
+
+def _is_trusted(old: Binding, flow: Flow) -> bool:
+    """The same flow, or over UDP the same host with another port (spec 02 section 2)."""
+    if flow == old.flow:
+        return True
+    both_udp = flow.transport == old.flow.transport == "udp"
+    return both_udp and flow.remote[0] == old.flow.remote[0]
 
 
 def _is_elsewhere(old: Flow, new: Flow) -> bool:

@@ -18,6 +18,9 @@ from .edition import Edition
 MAX_HOPS = 5
 # A challenge with a fresh nonce is answered once more; then the password is taken to be wrong.
 MAX_ANSWERS = 2
+# A transaction lives 32 s (RFC 3261 timer F); an attempt that nobody reports on ends after this,
+# so that the registration goes on whatever its caller forgets.
+ATTEMPT = 40.0
 # An upper bound for what a server may make us wait with Retry-After, and ask with Min-Expires.
 MAX_WAIT = 3600.0
 MAX_EXPIRES = 7 * 86400
@@ -62,7 +65,6 @@ class Step(Enum):
     NEW_SERIES = auto()
     GO_HOME = auto()
     SEND = auto()
-    SEND_UNREGISTER = auto()
     ANSWER_CHALLENGE = auto()
     RAISE_EXPIRES = auto()
     FOLLOW_REDIRECT = auto()
@@ -77,7 +79,9 @@ class Step(Enum):
 
 
 _S, _I, _A = RegistrationState, Input, Step
+_FINAL = (_I.ACCEPTED, _I.REFUSED, _I.REDIRECTED, _I.TOO_BRIEF)
 _PAUSE = (Step.DISARM, Step.GO_HOME, Step.ARM_RETRY)
+_ELSEWHERE = (Step.DISARM, Step.FOLLOW_REDIRECT, Step.NEW_SERIES, Step.SEND)
 _AGAIN = (Step.DISARM, Step.GO_HOME, Step.NEW_SERIES, Step.SEND)
 
 TABLE: dict[tuple[RegistrationState, Input], tuple[RegistrationState, tuple[Step, ...]]] = {
@@ -92,27 +96,21 @@ TABLE: dict[tuple[RegistrationState, Input], tuple[RegistrationState, tuple[Step
     (_S.REGISTERING, _I.REFUSED): (_S.BACKING_OFF, _PAUSE),
     (_S.REGISTERING, _I.FAILED): (_S.BACKING_OFF, _PAUSE),
     (_S.REGISTERING, _I.FLOW_LOST): (_S.BACKING_OFF, _PAUSE),
-    (_S.REGISTERING, _I.REDIRECTED): (
-        _S.REGISTERING,
-        (_A.FOLLOW_REDIRECT, _A.NEW_SERIES, _A.SEND),
-    ),
+    (_S.REGISTERING, _I.REDIRECTED): (_S.REGISTERING, _ELSEWHERE),
     (_S.REGISTERING, _I.TOO_BRIEF): (_S.REGISTERING, (_A.RAISE_EXPIRES, _A.SEND)),
-    (_S.REGISTERING, _I.STOP): (_S.UNREGISTERING, (_A.DISARM, _A.SEND_UNREGISTER)),
+    (_S.REGISTERING, _I.STOP): (_S.UNREGISTERING, (_A.DISARM, _A.SEND)),
     # 9.1.1: refresh before the granted time is over, with the same Call-ID (RFC 3261 10.2.4).
     (_S.REGISTERED, _I.REFRESH_DUE): (_S.REGISTERED, (_A.SEND,)),
     (_S.REGISTERED, _I.CHALLENGED): (_S.REGISTERED, (_A.ANSWER_CHALLENGE,)),
     (_S.REGISTERED, _I.ACCEPTED): (_S.REGISTERED, (_A.TAKE_GRANT,)),
     (_S.REGISTERED, _I.REFUSED): (_S.BACKING_OFF, _PAUSE),
-    (_S.REGISTERED, _I.REDIRECTED): (
-        _S.REGISTERING,
-        (_A.DISARM, _A.FOLLOW_REDIRECT, _A.NEW_SERIES, _A.SEND),
-    ),
+    (_S.REGISTERED, _I.REDIRECTED): (_S.REGISTERING, _ELSEWHERE),
     (_S.REGISTERED, _I.TOO_BRIEF): (_S.REGISTERED, (_A.RAISE_EXPIRES, _A.SEND)),
     (_S.REGISTERED, _I.FAILED): (_S.REGISTERED, (_A.RETRY_REFRESH,)),
     (_S.REGISTERED, _I.EXPIRED): (_S.REGISTERING, _AGAIN),
     # 2022 9.1.1 f: a broken TCP connection is a lost registration; again after the usual pause.
     (_S.REGISTERED, _I.FLOW_LOST): (_S.BACKING_OFF, _PAUSE),
-    (_S.REGISTERED, _I.STOP): (_S.UNREGISTERING, (_A.DISARM, _A.SEND_UNREGISTER)),
+    (_S.REGISTERED, _I.STOP): (_S.UNREGISTERING, (_A.DISARM, _A.SEND)),
     # 9.6: no answer to ``count`` heartbeats in a row: the server is offline, register again.
     (_S.REGISTERED, _I.KEEPALIVE_DUE): (_S.REGISTERED, (_A.ARM_KEEPALIVE, _A.SEND_KEEPALIVE)),
     (_S.REGISTERED, _I.KEEPALIVE_OK): (_S.REGISTERED, (_A.CLEAR_MISSED,)),
@@ -127,12 +125,10 @@ TABLE: dict[tuple[RegistrationState, Input], tuple[RegistrationState, tuple[Step
     (_S.BACKING_OFF, _I.START): (_S.REGISTERING, (_A.DISARM, _A.NEW_SERIES, _A.SEND)),
     # 9.1.2.2: unregistering is challenged like registering; what the server says ends it anyhow.
     (_S.UNREGISTERING, _I.CHALLENGED): (_S.UNREGISTERING, (_A.ANSWER_CHALLENGE,)),
-    (_S.UNREGISTERING, _I.ACCEPTED): (_S.STOPPED, (_A.DISARM,)),
-    (_S.UNREGISTERING, _I.REFUSED): (_S.STOPPED, (_A.DISARM,)),
-    (_S.UNREGISTERING, _I.REDIRECTED): (_S.STOPPED, (_A.DISARM,)),
-    (_S.UNREGISTERING, _I.TOO_BRIEF): (_S.STOPPED, (_A.DISARM,)),
-    (_S.UNREGISTERING, _I.FAILED): (_S.STOPPED, (_A.DISARM,)),
-    (_S.UNREGISTERING, _I.FLOW_LOST): (_S.STOPPED, (_A.DISARM,)),
+    **dict.fromkeys(
+        ((_S.UNREGISTERING, said) for said in (*_FINAL, _I.FAILED, _I.FLOW_LOST)),
+        (_S.STOPPED, (_A.DISARM,)),
+    ),
     (_S.UNREGISTERING, _I.STOP): (_S.UNREGISTERING, ()),
     (_S.STOPPED, _I.START): (_S.REGISTERING, (_A.NEW_SERIES, _A.SEND)),
     (_S.STOPPED, _I.STOP): (_S.STOPPED, ()),
@@ -217,7 +213,7 @@ class Registration:
         token: Callable[[], str],
         jitter: Callable[[], float],
     ) -> None:
-        """Take the settings, and two callables: random text, and a random number from 0 to 1."""
+        """Take the settings, a source of random text, and one of random numbers from 0 to 1."""
         self.config = config
         self.reason = ""
         self.granted: int | None = None
@@ -243,8 +239,10 @@ class Registration:
         self._answered_nonces: list[str] = []
         self._response: Response | None = None
         self._offered: int | None = None
+        self._least = 0
         self._redirect: NameAddr | None = None
         self._pause: float | None = None
+        self._attempt_at: float | None = None
         self._refresh_at: float | None = None
         self._expires_at: float | None = None
         self._keepalive_at: float | None = None
@@ -339,11 +337,15 @@ class Registration:
 
     def next_timeout(self) -> float | None:
         """Return when ``poll`` wants to be called, or None."""
-        times = (self._refresh_at, self._expires_at, self._keepalive_at, self._retry_at)
-        return min((time for time in times if time is not None), default=None)
+        own = (self._refresh_at, self._expires_at, self._keepalive_at, self._retry_at)
+        attempt = self._attempt_at if self._pending is not None else None
+        return min((time for time in (attempt, *own) if time is not None), default=None)
 
     def poll(self, now: float) -> list[Action]:
         """Do what is due."""
+        if self._pending is not None and self._attempt_at is not None and now >= self._attempt_at:
+            self._pending = None
+            self._walk(Input.FAILED, now, f"nothing came of the attempt within {ATTEMPT:.0f} s")
         if self._expires_at is not None and now >= self._expires_at:
             self._walk(Input.EXPIRED, now, "the registration ran out before it could be refreshed")
         if self._retry_at is not None and now >= self._retry_at:
@@ -365,7 +367,8 @@ class Registration:
             return self._judge_success(response, now, said)
         if response.status == 302:
             return self._judge_redirect(response, now, said)
-        if response.status == 423 and self._minimum(response) > self._expires:
+        self._least = _least(response)
+        if response.status == 423 and self._least > self._expires:
             return Input.TOO_BRIEF, now, said
         self._pause = self._asked_pause(response)
         return Input.REFUSED, now, said
@@ -411,18 +414,12 @@ class Registration:
             return f"more than {MAX_HOPS} redirects"
         return ""
 
-    def _minimum(self, response: Response) -> int:
-        text = (response.headers.get("Min-Expires") or "").strip()
-        return int(text) if text.isdecimal() and int(text) <= MAX_EXPIRES else 0
-
-    def _asked_pause(self, response: Response) -> float | None:
+    def _asked_pause(self, response: Response) -> float:
         pause = self.config.retry
         if response.status in (403, 404) and self.config.refused_retry is not None:
             pause = self.config.refused_retry
         text = (response.headers.get("Retry-After") or "").split("(")[0].split(";")[0].strip()
-        if text.isdecimal():
-            pause = max(pause, min(float(text), MAX_WAIT))
-        return pause
+        return max(pause, min(float(text), MAX_WAIT)) if text.isdecimal() else pause
 
     def _is_old(self, sn: int | None) -> bool:
         """A heartbeat of an earlier registration says nothing about this one."""
@@ -455,14 +452,13 @@ class Registration:
                 self._answers, self._answered_nonces = 0, []
             case Step.GO_HOME:
                 self._go_home()
-            case Step.SEND | Step.SEND_UNREGISTER:
+            case Step.SEND:
                 self._answers, self._answered_nonces = 0, []
-                self._send()
+                self._send(now)
             case Step.ANSWER_CHALLENGE:
                 self._answer(now)
             case Step.RAISE_EXPIRES:
-                if self._response is not None:
-                    self._expires = self._minimum(self._response)
+                self._expires = self._least
             case Step.FOLLOW_REDIRECT:
                 self._follow()
             case Step.TAKE_GRANT:
@@ -518,7 +514,7 @@ class Registration:
         self._refresh_at = now + refresh_after(self.granted)
         self._missed = 0
 
-    def _send(self, authorization: str | None = None) -> None:
+    def _send(self, now: float, authorization: str | None = None) -> None:
         self._cseq += 1
         expires = 0 if self.state is RegistrationState.UNREGISTERING else self._expires
         own = f"<sip:{self.config.device_id}@{self.config.domain}>"
@@ -538,6 +534,7 @@ class Registration:
         if self.config.edition is Edition.GB2022:
             headers.add("X-GB-Ver", self.config.edition.version)  # 2022 Annex I
         self._pending = Request("REGISTER", self._uri(), headers)
+        self._attempt_at = now + ATTEMPT
         self._actions.append(SendRegister(request=self._pending, target=self.target))
 
     def _uri(self) -> str:
@@ -560,7 +557,7 @@ class Registration:
             return
         self._answers += 1
         self._answered_nonces = _nonces(self._response)
-        self._send(authorization)
+        self._send(now, authorization)
 
 
 def refresh_after(granted: float) -> float:
@@ -569,6 +566,11 @@ def refresh_after(granted: float) -> float:
     At 2/3, and 60 s before the end; where that leaves less than half, after half.
     """
     return granted - max(granted / 3, min(60.0, granted / 2))
+
+
+def _least(response: Response) -> int:
+    text = (response.headers.get("Min-Expires") or "").strip()
+    return int(text) if text.isdecimal() and len(text) < 8 and int(text) <= MAX_EXPIRES else 0
 
 
 def _expires(response: Response) -> int | None:

@@ -222,8 +222,8 @@ def test_any_order_and_repetition_of_the_parts_gives_the_whole(
     for ids in [*(cut[number % len(cut)] for number in again), *cut]:
         exchanges.feed(PEER, part(*ids, total=20), 1.0)
     result = one(exchanges, 1.0)
-    ids = [item.device_id for got in result.parts for item in getattr(got, "items", ())]
-    assert sorted(ids) == [f"{number:020}" for number in range(20)]
+    found = [item.device_id for got in result.parts for item in getattr(got, "items", ())]
+    assert sorted(found) == [f"{number:020}" for number in range(20)]
 
 
 def test_ten_thousand_parts_of_one_item_each_are_no_burden() -> None:

@@ -411,10 +411,23 @@ def test_another_host_or_connection_is_refused_until_it_registers(
     assert platform.keepalive(DEVICE, other, 62.0).status == 200
 
 
-def test_a_looser_rule_is_a_setting() -> None:
-    platform = registrar(follows_address=True)
+def test_a_looser_rule_is_the_quirk_of_a_device() -> None:
+    platform = registrar()
     admit(platform)
-    assert platform.keepalive(DEVICE, OTHER_HOST, 60.0).status == 200
+    result = platform.keepalive(DEVICE, OTHER_HOST, 60.0, follow=True)
+    assert isinstance(result.event, Moved)
+    assert platform.keepalive("nobody", OTHER_HOST, 60.0, follow=True).status == 403
+
+
+def test_devices_are_found_by_their_flow_as_it_moves() -> None:
+    platform = registrar()
+    admit(platform)
+    assert platform.devices_at(UDP) == (DEVICE,)
+    platform.keepalive(DEVICE, OTHER_PORT, 60.0)
+    assert platform.devices_at(UDP) == ()
+    assert platform.devices_at(OTHER_PORT) == (DEVICE,)
+    platform.remove(DEVICE)
+    assert platform.devices_at(OTHER_PORT) == ()
 
 
 # When it is gone
@@ -547,6 +560,15 @@ def test_a_snapshot_survives_a_restart_with_a_grace() -> None:
     admit(tcp, 0.0, TCP)
     after.restore(tcp.bindings, 2000.0)
     assert after.poll(2030.0)[0].cause is OfflineCause.FLOW_LOST
+
+
+def test_a_snapshot_of_another_clock_is_shifted() -> None:
+    before = registrar(keepalive_interval=3000.0)
+    admit(before, 500.0, expires="600")
+    after = registrar()
+    after.restore(before.bindings, 10.0, shift=-1000.0)
+    assert after.poll(99.9) == []
+    assert after.poll(100.0)[0].cause is OfflineCause.EXPIRED
 
 
 def test_a_removed_device_must_register_again() -> None:
