@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rtp.access_unit import AccessUnit, Codec
@@ -98,6 +100,78 @@ class PatternSource:
             yield unit
 
 
+class FileSource:
+    """Gives the units of a media file, in a loop or once.
+
+    H.264, H.265, G.711A and AAC are given as they are in the file; other pictures are coded anew
+    as H.264, other sound as G.711A. Reading and coding run in threads, at most two batches of
+    ``BATCH`` units ahead of the reader.
+    """
+
+    BATCH = 32
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        video: Codec | None,
+        audio: Codec | None,
+        length: float | None,
+        loop: bool,
+    ) -> None:
+        """Describe the file; use ``file_clip``, which looks into it."""
+        self.path = path
+        self.video = video
+        self.audio = audio
+        self.duration = None if loop else length
+        self._loop = loop
+
+    async def units(self) -> AsyncIterator[AccessUnit]:
+        """Return the units; see ``MediaSource``.
+
+        Raises:
+            ConfigError: The file can no longer be read.
+        """
+        reader = _BatchReader(self._read, self.BATCH)
+        event_loop = asyncio.get_running_loop()
+        upcoming = event_loop.run_in_executor(None, reader.take)
+        try:
+            while batch := await upcoming:
+                upcoming = event_loop.run_in_executor(None, reader.take)
+                for unit in batch:
+                    yield unit
+        finally:
+            # Nobody waits for the last batch any more, nor for an error in it.
+            upcoming.add_done_callback(lambda batch: batch.cancelled() or batch.exception())
+            upcoming.cancel()
+            reader.stop()
+
+    def _read(self) -> Generator[AccessUnit, None, None]:
+        from .reading import read_file
+
+        offset = 0
+        while True:
+            end = offset
+            for unit, duration in read_file(self.path):
+                yield _shifted(unit, offset)
+                end = max(end, offset + unit.dts + duration)
+            if not self._loop or end == offset:
+                return
+            offset = end
+
+
+def file_clip(path: Path | str, *, loop: bool = True) -> FileSource:
+    """Look into a media file and return it as a source. Blocks while the file is opened.
+
+    Raises:
+        ConfigError: The file cannot be read, or has neither pictures nor sound.
+    """
+    from .reading import describe_file
+
+    video, audio, length = describe_file(Path(path))
+    return FileSource(Path(path), video=video, audio=audio, length=length, loop=loop)
+
+
 def looped(clip: Clip) -> Iterator[AccessUnit]:
     """Return the units of the clip for ever; ``pts`` and ``dts`` go on from loop to loop."""
     offset = 0
@@ -168,3 +242,30 @@ def _pattern_clip(
 
 def _shifted(unit: AccessUnit, offset: int) -> AccessUnit:
     return replace(unit, pts=unit.pts + offset, dts=unit.dts + offset) if offset else unit
+
+
+class _BatchReader:
+    """Takes units from an iterator in batches, one thread at a time; may be stopped meanwhile."""
+
+    def __init__(self, read: Callable[[], Generator[AccessUnit, None, None]], size: int) -> None:
+        self._units = read()
+        self._size = size
+        self._lock = threading.Lock()
+        self._is_stopped = False
+
+    def take(self) -> list[AccessUnit]:
+        """Return the next units; none at the end."""
+        with self._lock:
+            batch = [] if self._is_stopped else list(islice(self._units, self._size))
+        if self._is_stopped:
+            self.stop()
+        return batch
+
+    def stop(self) -> None:
+        """Close the file: at once, or when the thread that is reading has its batch."""
+        self._is_stopped = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._units.close()
+            finally:
+                self._lock.release()
