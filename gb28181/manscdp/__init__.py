@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .alarm import AlarmNotify, AlarmQuery, AlarmResponse
+    from .broadcast import BroadcastNotify, BroadcastResponse
     from .catalog import (
         CatalogInfo,
         CatalogItem,
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from .device_status import AlarmDuty, DeviceStatusQuery, DeviceStatusResponse
     from .keepalive import KeepaliveNotify
     from .media_status import MediaStatusNotify
+    from .position import MobilePositionNotify, MobilePositionQuery, PositionItem
+    from .preset import Preset, PresetQuery, PresetResponse
+    from .record import RecordInfoQuery, RecordInfoResponse, RecordItem
     from .schema import Element, Message
     from .unknown import UnknownCommand
     from .values import format_time, parse_time
@@ -33,6 +37,8 @@ _MODULES = {
     "AlarmNotify": "alarm",
     "AlarmQuery": "alarm",
     "AlarmResponse": "alarm",
+    "BroadcastNotify": "broadcast",
+    "BroadcastResponse": "broadcast",
     "CatalogInfo": "catalog",
     "CatalogItem": "catalog",
     "CatalogNotify": "catalog",
@@ -50,6 +56,15 @@ _MODULES = {
     "KeepaliveNotify": "keepalive",
     "MediaStatusNotify": "media_status",
     "Message": "schema",
+    "MobilePositionNotify": "position",
+    "MobilePositionQuery": "position",
+    "PositionItem": "position",
+    "Preset": "preset",
+    "PresetQuery": "preset",
+    "PresetResponse": "preset",
+    "RecordInfoQuery": "record",
+    "RecordInfoResponse": "record",
+    "RecordItem": "record",
     "UnknownCommand": "unknown",
     "decode": "codec",
     "encode": "codec",
@@ -62,6 +77,8 @@ __all__ = [
     "AlarmNotify",
     "AlarmQuery",
     "AlarmResponse",
+    "BroadcastNotify",
+    "BroadcastResponse",
     "CatalogInfo",
     "CatalogItem",
     "CatalogNotify",
@@ -79,6 +96,15 @@ __all__ = [
     "KeepaliveNotify",
     "MediaStatusNotify",
     "Message",
+    "MobilePositionNotify",
+    "MobilePositionQuery",
+    "PositionItem",
+    "Preset",
+    "PresetQuery",
+    "PresetResponse",
+    "RecordInfoQuery",
+    "RecordInfoResponse",
+    "RecordItem",
     "UnknownCommand",
     "decode",
     "encode",

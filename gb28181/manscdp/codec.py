@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 from ..edition import Edition
 from ..errors import ConfigError, MalformedCommand
 from .alarm import AlarmNotify, AlarmQuery, AlarmResponse
+from .broadcast import BroadcastNotify, BroadcastResponse
 from .catalog import CatalogNotify, CatalogQuery, CatalogResponse, CatalogResult
 from .charset import codec_of, decode_text, is_known
 from .control import DeviceControl, DeviceControlResponse
@@ -21,7 +22,10 @@ from .device_info import DeviceInfoQuery, DeviceInfoResponse
 from .device_status import DeviceStatusQuery, DeviceStatusResponse
 from .keepalive import KeepaliveNotify
 from .media_status import MediaStatusNotify
+from .position import MobilePositionNotify, MobilePositionQuery
+from .preset import PresetQuery, PresetResponse
 from .reader import Reader, keep, local_name
+from .record import RecordInfoQuery, RecordInfoResponse
 from .repair import ROOTS, Vocabulary, repair
 from .schema import Group, Message, plan_of
 from .unknown import UnknownCommand
@@ -39,6 +43,8 @@ _CLASSES: tuple[type[Any], ...] = (
     AlarmNotify,
     AlarmQuery,
     AlarmResponse,
+    BroadcastNotify,
+    BroadcastResponse,
     CatalogNotify,
     CatalogQuery,
     CatalogResponse,
@@ -50,9 +56,20 @@ _CLASSES: tuple[type[Any], ...] = (
     DeviceStatusResponse,
     KeepaliveNotify,
     MediaStatusNotify,
+    MobilePositionNotify,
+    MobilePositionQuery,
+    PresetQuery,
+    PresetResponse,
+    RecordInfoQuery,
+    RecordInfoResponse,
 )
 _BY_NAME: Mapping[tuple[str, str], type[Any]] = MappingProxyType(
-    {(cls.root.lower(), cls.cmd_type.lower()): cls for cls in _CLASSES}
+    {
+        **{(cls.root.lower(), cls.cmd_type.lower()): cls for cls in _CLASSES},
+        # The amendment of 2014 spells it so.
+        ("query", "persetquery"): PresetQuery,
+        ("response", "persetquery"): PresetResponse,
+    }
 )
 _CAPITALS: Mapping[str, str] = MappingProxyType({root: root.capitalize() for root in ROOTS})
 

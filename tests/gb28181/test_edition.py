@@ -36,7 +36,8 @@ def test_each_edition_is_found_by_its_own_version(edition: Edition) -> None:
 
 def test_editions_are_ordered_by_age() -> None:
     ordered = [Edition.GB2011, Edition.GB2011A, Edition.GB2016, Edition.GB2022]
-    assert sorted(ordered[::-1]) == ordered
+    mixed = [ordered[2], ordered[0], ordered[3], ordered[1]]
+    assert sorted(mixed) == ordered
     assert Edition.GB2022 >= Edition.GB2016 > Edition.GB2011 <= Edition.GB2011
 
 
