@@ -19,7 +19,7 @@ _QUOTES_AND_ESCAPES = re.compile(r'(["\\])')
 _BETWEEN_COMMAS = re.compile(r'(?:[^",<]++|"(?:[^"\\]|\\.)*+"?|<[^>]*+>?)++', re.DOTALL)
 _BETWEEN_SEMICOLONS = re.compile(r'(?:[^";]++|"(?:[^"\\]|\\.)*+"?)++', re.DOTALL)
 _VIA = re.compile(
-    r"\s*SIP\s*/\s*2\.0\s*/\s*([^\s/;,]+)\s+(?:\[([^\]\s]+)\]|([^\s;:,\[\]]+))"
+    r"\s*SIP\s*/\s*\d\.\d\s*/\s*([^\s/;,]+)\s+(?:\[([^\]\s]+)\]|([^\s;:,\[\]]+))"
     r"\s*+(?::\s*+(\d{1,5}))?+\s*+(?:;(.*))?\Z",
     re.IGNORECASE | re.DOTALL,
 )
@@ -195,7 +195,7 @@ class Credentials:
 
 
 def parse_via(text: str) -> Via:
-    """Read one Via value.
+    """Read one Via value; its version is left to the start line.
 
     Raises:
         MalformedMessage: It is not one.

@@ -215,7 +215,8 @@ def _read_start_line(
     line: str, headers: Headers
 ) -> tuple[Request | Response, MalformedMessage | None]:
     parts = line.split(" ")
-    if len(parts) == 3 and parts[2] == "SIP/2.0" and parts[1][:1] not in ("", "<"):
+    usual = len(parts) == 3 and parts[2] == "SIP/2.0" and "\t" not in line
+    if usual and parts[1][:1] not in ("", "<"):
         if not is_token(parts[0]):
             raise MalformedMessage(f"no method: {parts[0][:80]!r}")
         return Request(parts[0], parts[1], headers), None
