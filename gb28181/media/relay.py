@@ -8,7 +8,7 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from rtp.batch import PacketBatch
 from rtp.transport import (
@@ -21,7 +21,7 @@ from rtp.transport import (
 )
 
 from ..errors import MediaTimeout
-from .stream import Stream
+from .stream import Stream, current_group
 
 SEND_AT_ONCE = 64 * 1024
 """Bytes of a cached group that leave in one turn of the loop."""
@@ -33,6 +33,7 @@ GROUP_PATIENCE = 5.0
 """How long a group start is waited for before anything is sent that comes."""
 
 _SINK_BUFFER = 64 * 1024  # nothing but stray packets comes to a sender's port
+_CLOSE_GRACE = 1.0
 _FIELDS = struct.Struct("!HI")
 _JUMP = 1000  # packets; more is a restart of the source (RFC 3550 A.1 has 3000 and 100)
 _CLOCK = 90000
@@ -142,16 +143,18 @@ class MediaSink:
     def close(self, cause: BaseException | None = None) -> None:
         """Close sockets and connections and give the port back. Idempotent.
 
-        What the TCP write buffer holds is still sent.
+        What the TCP write buffer holds is still sent, for a second at most.
         """
         if self.closed.done():
             return
         _settle(self.closed, cause)
         if self._connecting is not None:
             self._connecting.cancel()
-        for open_end in (self._udp, self._server, self._connection):
-            if open_end is not None:
-                open_end.close()
+        for listening in (self._udp, self._server):
+            if listening is not None:
+                listening.close()
+        if self._connection is not None:
+            self._leave(self._connection)
         _settle(self.ready, cause or MediaTimeout("the media sink was closed before it was ready"))
         if self._on_closed is not None:
             self._on_closed(self)
@@ -181,6 +184,13 @@ class MediaSink:
         lost.__cause__ = error
         self.close(lost)
 
+    def _leave(self, connection: TcpMediaConnection) -> None:
+        if self._dropping_since is not None:  # the peer does not read
+            connection.abort()
+            return
+        connection.close()
+        self._loop.call_later(_CLOSE_GRACE, connection.abort)
+
     def _send_framed(self, batch: PacketBatch) -> bool:
         connection = self._connection
         if connection is None or self.closed.done():
@@ -199,6 +209,16 @@ class MediaSink:
         self._dropping_since = now
         self._dropped += len(batch)
         return False
+
+
+class BatchSink(Protocol):
+    """What a relay needs of its outgoing end; ``MediaSink`` is the one there is."""
+
+    ready: asyncio.Future[None]
+    closed: asyncio.Future[None]
+
+    def send_batch(self, batch: PacketBatch) -> bool:
+        """Send now or drop; never wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +258,7 @@ class Relay:
     def __init__(
         self,
         batches: Stream[PacketBatch],
-        sink: MediaSink,
+        sink: BatchSink,
         *,
         ssrc: int,
         payload_type: int | None = 96,
@@ -289,11 +309,10 @@ class Relay:
     def _on_ready(self, ready: asyncio.Future[None]) -> None:
         if self.closed.done() or ready.cancelled() or ready.exception() is not None:
             return
-        group = self._batches.group()
+        group = current_group(self._batches)
         if group and not self._is_started:
             self._is_started = True
-            first = group[0].group_start() or 0
-            for batch in (group[0].from_index(first), *group[1:]):
+            for batch in group:
                 self._enqueue(batch)
             self._flush()
 

@@ -312,6 +312,19 @@ def batch_stream(*, keep_group: bool = True) -> Stream[PacketBatch]:
     )
 
 
+def current_group(batches: Stream[PacketBatch]) -> list[PacketBatch]:
+    """Return the kept group from its very start; empty when none is kept."""
+    group = batches.group()
+    if group:
+        first, start = group[0], group[0].group_start()
+        while start is not None:  # one batch may hold the starts of several groups
+            first = first.from_index(start)
+            more = first.from_index(1).group_start()
+            start = None if more is None else more + 1
+        group[0] = first
+    return group
+
+
 class _Tap(Generic[T]):
     def __init__(
         self, take: Callable[[T], None], on_end: Callable[[BaseException | None], None] | None

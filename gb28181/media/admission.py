@@ -1,0 +1,175 @@
+"""Admission: which packets that come to a port belong to its stream."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from rtp.batch import PacketBatch
+
+Address = tuple[str, int]
+
+_CHANGE_AFTER = 16
+"""Packets in a row with another SSRC from our own source that count as a change of SSRC."""
+_QUIET = 1.0
+"""Seconds without packets after which our SSRC may go on from another port of its host."""
+
+
+class Admission:
+    """Decides which packets belong to a stream. Pure.
+
+    - The first packet that fits fixes source and SSRC.
+    - With the expected SSRC it fits from anywhere, and takes over from an adopted one.
+    - With another one it fits when that may be adopted and comes from the expected host.
+    - Our own source may change its SSRC: sixteen packets in a row count as that.
+    - Our SSRC may go on from another port of its host when it was quiet for a second.
+
+    Source: GB/T 28181-2022 Annex C.2, E (the y line); RFC 3550 section 8.2.
+    """
+
+    def __init__(self) -> None:
+        self.expected: int | None = None
+        self.ssrc: int | None = None
+        self.source: Address | None = None
+        self.epoch = 0
+        """Counts the sources that were let in."""
+        self.adopted = 0
+        self.foreign_ssrc = 0
+        self.foreign_source = 0
+        self.last_foreign = ""
+        self._host: str | None = None
+        self._adopt = True
+        self._is_exact = False
+        self._others = 0
+        self._last_at = 0.0
+
+    def expect(self, *, ssrc: int | None, host: str | None, adopt: bool) -> None:
+        """Take what the answer says; what was let in before and does not fit is let go."""
+        self.expected = ssrc
+        self._host = _usable(host)
+        self._adopt = adopt
+        if self.source is None or self.ssrc is None:
+            return
+        self._is_exact = ssrc is None or self.ssrc == ssrc
+        if self._is_exact and ssrc is not None:
+            return
+        if self._is_from_host(self.source) and (self._is_exact or adopt):
+            self.adopted += not self._is_exact
+            return
+        self.source = self.ssrc = None
+
+    def admit(self, batch: PacketBatch, source: Address, now: float) -> PacketBatch | None:
+        """Return the packets of the batch that belong to us; None when none does."""
+        admitted = self._decide(batch, source, now)
+        if admitted is not None and len(admitted) < len(batch):
+            self._refuse_ssrc(batch, len(batch) - len(admitted), source)
+        return admitted
+
+    def _decide(self, batch: PacketBatch, source: Address, now: float) -> PacketBatch | None:
+        if self.source is None:
+            return self._first(batch, source, now)
+        if source != self.source:
+            return self._from_elsewhere(batch, source, now)
+        kept = self._with(batch, self.ssrc)
+        if kept is None:
+            return self._changed(batch, source, now)
+        self._last_at = now
+        self._others = 0
+        return kept
+
+    def forget_source(self, source: Address) -> None:
+        """The connection from ``source`` has ended; its SSRC may come again from another."""
+        if self.source == source:
+            self.source = None
+
+    def _first(self, batch: PacketBatch, source: Address, now: float) -> PacketBatch | None:
+        if self.expected is not None:
+            kept = self._with(batch, self.expected)
+            if kept is not None:
+                return self._lock(kept, source, self.expected, now)
+        if not self._is_from_host(source):
+            self._refuse_source(batch, source)
+            return None
+        if self.expected is not None and not self._adopt:
+            self._refuse_ssrc(batch, len(batch), source)
+            return None
+        return self._lock_any(batch, source, now)
+
+    def _changed(self, batch: PacketBatch, source: Address, now: float) -> PacketBatch | None:
+        """None of a batch of our own source has our SSRC."""
+        kept = self._with(batch, self.expected)
+        if kept is not None and self.expected is not None:
+            return self._lock(kept, source, self.expected, now)
+        self._others += len(batch)
+        if self._adopt and self._others >= _CHANGE_AFTER:
+            return self._lock_any(batch, source, now)
+        self._refuse_ssrc(batch, len(batch), source)
+        return None
+
+    def _from_elsewhere(
+        self, batch: PacketBatch, source: Address, now: float
+    ) -> PacketBatch | None:
+        assert self.source is not None
+        if not self._is_exact and self.expected is not None:
+            kept = self._with(batch, self.expected)
+            if kept is not None:
+                return self._lock(kept, source, self.expected, now)
+        is_quiet = now - self._last_at >= _QUIET and source[0] == self.source[0]
+        kept = self._with(batch, self.ssrc) if is_quiet else None
+        if kept is None:
+            self._refuse_source(batch, source)
+            return None
+        # The same stream from a new port of a NAT: its order goes on, so no new epoch.
+        self.source = source
+        self._last_at = now
+        return kept
+
+    def _lock_any(self, batch: PacketBatch, source: Address, now: float) -> PacketBatch | None:
+        offset = batch.bounds[0][0]
+        ssrc = int.from_bytes(batch.data[offset + 8 : offset + 12], "big")
+        self.adopted += self.expected is not None
+        kept = self._with(batch, ssrc)
+        assert kept is not None
+        return self._lock(kept, source, ssrc, now)
+
+    def _lock(self, kept: PacketBatch, source: Address, ssrc: int, now: float) -> PacketBatch:
+        self.source = source
+        self.ssrc = ssrc
+        self.epoch += 1
+        self._is_exact = self.expected is None or ssrc == self.expected
+        self._others = 0
+        self._last_at = now
+        return kept
+
+    def _with(self, batch: PacketBatch, ssrc: int | None) -> PacketBatch | None:
+        if ssrc is None:
+            return None
+        data, wanted = batch.data, ssrc.to_bytes(4, "big")
+        keep = [data[offset + 8 : offset + 12] == wanted for offset, _ in batch.bounds]
+        if all(keep):
+            return batch
+        return batch.select(keep) if any(keep) else None
+
+    def _is_from_host(self, source: Address) -> bool:
+        return self._host is None or self._host == source[0]
+
+    def _refuse_source(self, batch: PacketBatch, source: Address) -> None:
+        self.foreign_source += len(batch)
+        self.last_foreign = f"from {source[0]}:{source[1]}"
+
+    def _refuse_ssrc(self, batch: PacketBatch, count: int, source: Address) -> None:
+        self.foreign_ssrc += count
+        wanted = self.ssrc if self.ssrc is not None else self.expected
+        for offset, _ in batch.bounds:
+            ssrc = int.from_bytes(batch.data[offset + 8 : offset + 12], "big")
+            if ssrc != wanted:
+                self.last_foreign = f"with SSRC {ssrc:010d} from {source[0]}:{source[1]}"
+                return
+
+
+def _usable(host: str | None) -> str | None:
+    """Return the host when it is an address that packets can come from."""
+    try:
+        address = ip_address(host or "")
+    except ValueError:
+        return None
+    return None if address.is_unspecified else str(address)

@@ -1,0 +1,171 @@
+"""MediaPlane: where media ends are opened; LocalMediaPlane: in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from rtp.transport import Address, MediaNetwork
+
+from .ports import MediaPorts
+from .receiver import Receiver
+from .relay import MediaSink as MediaSink
+
+MODES = ("udp", "tcp-passive", "tcp-active")
+"""How a media end meets its peer: a UDP socket, listening, or connecting."""
+
+_TAKEN = {errno.EADDRINUSE, errno.EACCES}
+
+_End = TypeVar("_End", Receiver, MediaSink)
+
+logger = logging.getLogger("gb28181.media")
+
+
+class MediaPlane(Protocol):
+    """Opens the media ends of sessions. The seam for worker processes and media servers."""
+
+    async def open_receiver(self, mode: str, *, host: str) -> Receiver:
+        """Open the end that an offer names, before the offer is sent."""
+
+    async def open_sink(self, mode: str, *, host: str, remote: Address | None = None) -> MediaSink:
+        """Open the end that a sender or a relay writes to."""
+
+    async def close(self) -> None:
+        """End everything that was opened."""
+
+    def counts(self) -> dict[str, int]:
+        """Say what is open: nothing, once every session has ended."""
+
+
+class LocalMediaPlane:
+    """Media ends in this process, on its own range of ports.
+
+    Args:
+        network: The real or the simulated network. It stays open when the plane is closed.
+        ports: The range; each end takes an even port, and the odd one above for RTCP.
+        quarantine: Seconds that a port rests after use.
+        tick: The gather tick of a real network, for reference; the network is made with it.
+        silence: Seconds without RTP after which a receiver ends.
+        keep_group: Whether receivers keep the current group for relays that come late; up to
+            4 MiB a stream.
+    """
+
+    def __init__(
+        self,
+        network: MediaNetwork,
+        *,
+        ports: range,
+        quarantine: float = 5.0,
+        tick: float = 0.005,
+        silence: float = 30.0,
+        keep_group: bool = True,
+    ) -> None:
+        self.tick = tick
+        self._network = network
+        self._ports = MediaPorts(ports, quarantine=quarantine)
+        self._silence = silence
+        self._keep_group = keep_group
+        self._receivers: set[Receiver] = set()
+        self._sinks: set[MediaSink] = set()
+        self._loop = asyncio.get_running_loop()
+
+    async def open_receiver(self, mode: str, *, host: str) -> Receiver:
+        """Open the end that an offer names: bound, or listening, when this returns.
+
+        A ``tcp-active`` one only takes a port number for the offer and connects later.
+
+        Args:
+            mode: One of ``MODES``.
+            host: The local address to bind; ``0.0.0.0`` for all.
+
+        Raises:
+            PortsExhausted: No port is left.
+            OSError: The address is not ours.
+            ValueError: No such mode.
+        """
+
+        async def attempt(port: int) -> Receiver:
+            receiver = Receiver(
+                mode=mode,
+                local=(host, port),
+                silence=self._silence,
+                keep_group=self._keep_group,
+                on_closed=self._forget_receiver,
+            )
+            await receiver.open(self._network)
+            return receiver
+
+        receiver = await self._open(mode, attempt)
+        self._receivers.add(receiver)
+        return receiver
+
+    async def open_sink(self, mode: str, *, host: str, remote: Address | None = None) -> MediaSink:
+        """Open the end that a sender or a relay writes to; ``start`` lets it send or connect.
+
+        Args:
+            mode: One of ``MODES``.
+            host: The local address to bind; ``0.0.0.0`` for all.
+            remote: The peer, when it is known already; ``start`` may name it later.
+
+        Raises:
+            PortsExhausted: No port is left.
+            OSError: The address is not ours.
+            ValueError: No such mode.
+        """
+
+        async def attempt(port: int) -> MediaSink:
+            sink = MediaSink(mode=mode, local=(host, port), on_closed=self._forget_sink)
+            sink.remote = remote
+            await sink.open(self._network)
+            return sink
+
+        sink = await self._open(mode, attempt)
+        self._sinks.add(sink)
+        return sink
+
+    async def close(self) -> None:
+        """End every receiver and sink. The network stays with its owner."""
+        for receiver in tuple(self._receivers):
+            receiver.close()
+        for sink in tuple(self._sinks):
+            sink.close()
+        await asyncio.sleep(0)  # cancelled connection attempts and closed transports end
+
+    def counts(self) -> dict[str, int]:
+        """Say what is open and how many ports are leased or rest."""
+        return {
+            "receivers": len(self._receivers),
+            "sinks": len(self._sinks),
+            "leased_ports": self._ports.leased,
+            "quarantined_ports": self._ports.quarantined(self._loop.time()),
+        }
+
+    async def _open(self, mode: str, attempt: Callable[[int], Awaitable[_End]]) -> _End:
+        if mode not in MODES:
+            raise ValueError(f"media mode {mode!r} is none of {', '.join(MODES)}")
+        while True:
+            port = self._ports.lease(self._loop.time())
+            try:
+                return await attempt(port)
+            except OSError as error:
+                if error.errno not in _TAKEN:
+                    self._ports.release(port, self._loop.time())
+                    raise
+                logger.warning("media port %d is held by somebody else", port)
+                self._ports.refuse(port, self._loop.time())
+            except BaseException:
+                self._ports.release(port, self._loop.time())
+                raise
+
+    def _forget_receiver(self, receiver: Receiver) -> None:
+        if receiver in self._receivers:
+            self._receivers.remove(receiver)
+            self._ports.release(receiver.local[1], self._loop.time())
+
+    def _forget_sink(self, sink: MediaSink) -> None:
+        if sink in self._sinks:
+            self._sinks.remove(sink)
+            self._ports.release(sink.local[1], self._loop.time())
