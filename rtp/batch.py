@@ -214,12 +214,12 @@ def _is_group(data: bytearray, start: int, end: int) -> bool:
         if end - start < 14:
             return False
         place = start + (14 + (data[start + 13] & 7) if data[place] >> 6 == 1 else 12)
-    if place + 9 > end or data[place : place + 3] != b"\x00\x00\x01":
+    if place + 4 > end or data[place : place + 3] != b"\x00\x00\x01":
         return False
     code = data[place + 3]
     if code in (0xBB, 0xBC):
         return True
-    if not 0xE0 <= code <= 0xEF:
+    if not 0xE0 <= code <= 0xEF or place + 9 > end:
         return False
     begin = place + 9 + data[place + 8]
     return starts_with_key(bytes(data[begin : min(end, begin + 256)]))

@@ -70,7 +70,7 @@ class ReorderBuffer:
         """When ``poll`` is due; None while nothing is held."""
         if not self._held:
             return None
-        return min(came for _, came in self._held.values()) + self._wait
+        return next(iter(self._held.values()))[1] + self._wait  # the first that came
 
     def flush(self) -> list[tuple[RtpPacket, int]]:
         """Return everything that is held, at the end of the stream."""

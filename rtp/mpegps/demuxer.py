@@ -77,13 +77,12 @@ class PsDemuxer:
             units += self._break()
         buffer = self._buffer
         if timestamp != self._timestamp:
-            if buffer and payload[:4] == syntax.PACK_START:
-                # A PES packet that claims more than its pack holds.
-                self._count("pes_too_long")
+            if payload[:4] == syntax.PACK_START and (buffer or self._runs_on):
+                # A PES packet without a length, or one that claims more than its pack holds.
+                if not self._runs_on and self._is_synced:
+                    self._count("pes_too_long" if any(buffer) else "padding")
                 units += self._end_early()
                 buffer = self._buffer
-            elif self._runs_on and payload[:4] == syntax.PACK_START:
-                self._stop_running_on()
             self._timestamp = timestamp
         held = len(buffer)
         buffer += payload
@@ -128,11 +127,12 @@ class PsDemuxer:
             self._video.extend(buffer)
             self._extra += len(buffer)
             self._stop_running_on()
-        elif self._is_synced and len(buffer) >= 9 and buffer.startswith(syntax.START):
+            return units
+        if self._is_synced and len(buffer) >= 9 and buffer.startswith(syntax.START):
             is_video = self._kind_of(buffer[3]) is MediaKind.VIDEO
             if is_video and syntax.read_pes_header(buffer, 0, len(buffer)).is_sound:
                 units = self._take_pes(buffer, 0, len(buffer), self._unit_timestamp)
-        if is_damage:
+        if is_damage and any(buffer):
             self._video.damage()
         return units
 

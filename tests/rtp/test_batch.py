@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtp.access_unit import AccessUnit, Codec
+from rtp.batch import PacketBatch
+from rtp.framing import Deframer, frame
+from rtp.mpegps.muxer import PsMuxer
+from rtp.packet import parse
+from rtp.packetizer import Packetizer
+
+
+def make_batch(packets: list[bytes], gap: int = 0) -> PacketBatch:
+    data, bounds = bytearray(), []
+    for packet in packets:
+        data += bytes(gap)
+        bounds.append((len(data), len(packet)))
+        data += packet
+    return PacketBatch(data, bounds, 1.5)
+
+
+@settings(max_examples=100)
+@given(
+    sizes=st.lists(st.tuples(st.sampled_from([1, 20, 1400]), st.booleans()), max_size=20),
+    gap=st.sampled_from([0, 2]),
+    ssrc=st.integers(0, 0xFFFFFFFF),
+    sequence=st.integers(0, 0xFFFF),
+    ticks=st.integers(-5, 0xFFFFFFFF),
+    payload_type=st.sampled_from([None, 33]),
+)
+def test_rewriting_changes_the_header_of_every_packet_and_nothing_else(
+    sizes: list[tuple[int, bool]],
+    gap: int,
+    ssrc: int,
+    sequence: int,
+    ticks: int,
+    payload_type: int | None,
+) -> None:
+    packetizer = Packetizer(ssrc=7, sequence_number=0xFFFA)
+    stamp, packets = 0xFFFFFF00, []
+    for size, is_next in sizes:
+        stamp += 3600 * is_next
+        packets += packetizer.push(bytes((size & 0xFF,)) * size, stamp)
+    batch = make_batch(packets, gap)
+    batch.rewrite(
+        ssrc=ssrc, sequence_offset=sequence, timestamp_offset=ticks, payload_type=payload_type
+    )
+    for old, new in zip(packets, batch.packets(), strict=True):
+        before, after = parse(old), parse(bytes(new))
+        assert after.payload == before.payload
+        assert after.marker == before.marker
+        assert after.payload_type == (payload_type or 96)
+        assert after.ssrc == ssrc
+        assert after.sequence_number == (before.sequence_number + sequence) & 0xFFFF
+        assert after.timestamp == (before.timestamp + ticks) & 0xFFFFFFFF
+
+
+def test_a_copy_is_not_touched_by_a_rewrite() -> None:
+    batch = make_batch(Packetizer(ssrc=1).push(b"abc", 5))
+    copy = batch.copy()
+    batch.rewrite(ssrc=2, sequence_offset=0, timestamp_offset=0)
+    assert parse(bytes(copy.packets()[0])).ssrc == 1
+    assert copy.received == batch.received
+
+
+def test_frames_are_what_a_deframer_reads() -> None:
+    packets = Packetizer(ssrc=1).push(bytes(3000), 5)
+    batch = make_batch(packets)
+    assert batch.to_frames() == b"".join(frame(packet) for packet in packets)
+    assert Deframer().push(batch.to_frames()) == packets
+    assert batch.size == 3000 + 3 * 12
+
+
+def test_segments_end_with_a_shorter_packet_and_never_hold_a_longer_one() -> None:
+    batch = make_batch([bytes(size) for size in (100, 100, 40, 40, 100, 100)])
+    assert [(s.first, s.packets, s.size) for s in batch.segments()] == [
+        (0, 3, 100),
+        (3, 1, 40),
+        (4, 2, 100),
+    ]
+
+
+def test_segments_keep_the_limits_of_one_send() -> None:
+    batch = make_batch([bytes(1412)] * 100, gap=2)
+    segments = list(batch.segments())
+    assert [s.packets for s in segments] == [46, 46, 8]
+    assert not segments[0].contiguous
+    assert next(make_batch([bytes(20)] * 2).segments()).contiguous
+    assert [s.packets for s in make_batch([bytes(60_000)] * 2).segments()] == [1, 1]
+
+
+H264_KEY = bytes.fromhex("00000001676400280000000168ee3cb000000001658884")
+H265_KEY = bytes.fromhex("0000000146010000000140010c01000000014201010000000126019900")
+
+
+@pytest.mark.parametrize("headers", ["all", "map", "none"])
+@pytest.mark.parametrize(("codec", "data"), [(Codec.H264, H264_KEY), (Codec.H265, H265_KEY)])
+def test_a_group_begins_at_the_key_picture(codec: Codec, data: bytes, headers: str) -> None:
+    muxer, packetizer = PsMuxer(codec, Codec.PCMA), Packetizer(ssrc=1)
+    key = muxer.push(AccessUnit(codec=codec, data=data, pts=0, dts=0, is_key=True))
+    system, video = key.index(b"\0\0\1\xbc"), key.index(b"\0\0\1\xe0")
+    if headers != "all":
+        key = key[:14] + key[system if headers == "map" else video :]
+    other = muxer.push(
+        AccessUnit(codec=codec, data=b"\0\0\0\1\x02\x01\xd0" + bytes(3000), pts=0, dts=0)
+    )
+    packets = packetizer.push(other, 0) + packetizer.push(key, 3600)
+    batch = make_batch(packets)
+    assert batch.group_start() == 3
+    assert batch.starts_group
+    assert batch.from_index(3).packets()[0] == packets[3]
+    assert not make_batch(packets[:3]).starts_group
+
+
+def test_a_group_start_is_seen_behind_a_header_extension() -> None:
+    head = bytes.fromhex("9060000100000001000000ff") + bytes.fromhex("bede0000")
+    pack = bytes.fromhex("000001ba000001bb000c")
+    assert not make_batch([bytes.fromhex("9060000100000001000000ffbede0fff")]).starts_group
+    assert make_batch([head + pack]).starts_group
+
+
+@given(st.binary(max_size=60))
+def test_any_payload_can_be_asked_for_a_group_start(data: bytes) -> None:
+    packet = bytes.fromhex("8060000100000001000000ff") + b"\0\0\1\xba" + data
+    assert make_batch([packet]).group_start() in (None, 0)
+
+
+def test_selected_packets_share_the_buffer() -> None:
+    batch = make_batch([bytes(12), bytes(13)])
+    kept = batch.select([False, True])
+    assert len(kept) == 1
+    assert kept.data is batch.data
