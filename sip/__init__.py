@@ -1,6 +1,8 @@
 """SIP for UDP, TCP and TLS, without I/O below ``sip.transport``. Knows nothing of GB/T 28181.
 
-Hop by hop between known addresses: no DNS procedures (RFC 3263), no forking, no proxy.
+Hop by hop between known addresses: no DNS procedures (RFC 3263; a host name is simply resolved),
+no forking, no proxy. A request over 1,300 bytes goes over TCP only when the peer is reached over
+TCP; otherwise UDP carries it in fragments. ``rport`` (RFC 3581) and connection reuse are there.
 """
 
 from __future__ import annotations

@@ -259,6 +259,16 @@ def test_forgotten_nonces_do_not_serve_again() -> None:
     assert digest.verify(request(last), USER, PASSWORD, 100.0) is Verdict.OK
 
 
+def test_a_server_without_memory_accepts_no_nonce_twice() -> None:
+    digest = server(remembered=0)
+    values = [reply(digest.challenge(USER, 1.0)) for _ in range(2)]
+    assert digest.verify(request(values[0]), USER, PASSWORD, 1.0) is Verdict.OK
+    assert digest.verify(request(values[0]), USER, PASSWORD, 1.0) is Verdict.STALE
+    assert digest.verify(request(values[1]), USER, PASSWORD, 1.0) is Verdict.STALE
+    later = reply(digest.challenge(USER, 2.0))
+    assert digest.verify(request(later), USER, PASSWORD, 2.0) is Verdict.OK
+
+
 @pytest.mark.parametrize(
     "settings", [{"algorithms": ("ROT13",)}, {"algorithms": ()}, {"qop": "secret"}]
 )

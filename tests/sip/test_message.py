@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sip.errors import LocalProtocolError, MalformedMessage
+from sip.errors import CallRejected, LocalProtocolError, MalformedMessage, SipError
 from sip.message import Headers, Request, Response, header_key, make_response
 
 VIA = "SIP/2.0/UDP 192.0.2.10:5060;rport;branch=z9hG4bK-1"
@@ -273,3 +273,10 @@ def test_reason_phrases() -> None:
 def test_a_response_to_half_a_request_copies_what_is_there() -> None:
     request = Request("OPTIONS", "sip:1@d", Headers([("Via", VIA), ("CSeq", "1 OPTIONS")]))
     assert [name for name, _ in make_response(request, 400).headers] == ["Via", "CSeq"]
+
+
+def test_a_rejected_call_says_how() -> None:
+    rejected = CallRejected(make_response(register(), 486))
+    assert isinstance(rejected, SipError)
+    assert str(rejected) == "the call was rejected: 486 Busy Here"
+    assert rejected.response.status == 486

@@ -53,6 +53,10 @@ def test_parameters_and_headers_are_kept() -> None:
     assert str(uri) == "sip:x@h;transport=TCP;lr;x=?Subject=a&b=c"
 
 
+def test_empty_parameters_are_dropped() -> None:
+    assert SipUri.parse("sip:h;;a=1;").parameters == {"a": "1"}
+
+
 def test_escapes_stay_as_written() -> None:  # RFC 4475 3.1.1.3
     text = "sip:sips%3Auser%40example.com@example.net"
     assert SipUri.parse(text).user == "sips%3Auser%40example.com"
