@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SECOND = 90_000
 _USUAL_STEP = 3600  # 25 pictures a second, until the stream has shown its own
+_MAX_WAITING = 120  # pictures, for streams whose time stamps stand still
 _AAC_BLOCK = 1024
 _SOUND = frozenset({Codec.AAC, Codec.PCMA, Codec.PCMU, Codec.G7231, Codec.G729})
 
@@ -104,23 +105,32 @@ class Mp4Recorder:
                 self._push_audio(unit)
 
     def close(self) -> Recording:
-        """Finish the file and say what was recorded. A second call says the same."""
+        """Finish the file and say what was recorded. A second call says the same.
+
+        Raises:
+            OSError: The rest cannot be written; a second call says what was recorded.
+        """
         with self._lock:
             if self._result is None:
+                self._gate.end()
                 try:
                     self._open()
                 finally:
-                    self._gate.end()
-                    self._close_file()
-                    self._result = Recording(
-                        paths=tuple(self._paths),
-                        frames=self._frames,
-                        duration=self._duration / _SECOND,
-                        gaps=tuple(self._gate.gaps),
-                        video=self._codecs[0],
-                        audio=self._codecs[1],
-                    )
+                    try:
+                        self._close_file()
+                    finally:
+                        self._result = self._summary()
             return self._result
+
+    def _summary(self) -> Recording:
+        return Recording(
+            paths=tuple(self._paths),
+            frames=self._frames,
+            duration=self._duration / _SECOND,
+            gaps=tuple(self._gate.gaps),
+            video=self._codecs[0],
+            audio=self._codecs[1],
+        )
 
     def _push_video(self, unit: AccessUnit) -> None:
         if unit.codec not in (Codec.H264, Codec.H265):
@@ -137,7 +147,8 @@ class Mp4Recorder:
             return
         self._opening.units.append(unit)
         # Sound may begin a little later; without any for a second it is a silent stream.
-        if self._sound is not None or unit.dts - self._opening.units[0].dts >= _SECOND:
+        waited = unit.dts - self._opening.units[0].dts
+        if self._sound is not None or waited >= _SECOND or len(self._opening.units) >= _MAX_WAITING:
             self._open()
 
     def _push_audio(self, unit: AccessUnit) -> None:

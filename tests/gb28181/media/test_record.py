@@ -34,8 +34,7 @@ def stream(
 
 def record(path: Path, units: Iterable[AccessUnit]) -> Recording:
     recorder = Mp4Recorder(path)
-    for unit in units:
-        recorder.push(unit)
+    _push_all(recorder, units)
     return recorder.close()
 
 
@@ -308,3 +307,52 @@ def test_nothing_is_written_to_the_terminal(
 ) -> None:
     record(tmp_path / "a.mp4", stream(1, Codec.H265, Codec.PCMA))
     assert capfd.readouterr() == ("", "")
+
+
+def test_sound_in_another_format_begins_a_new_file(tmp_path: Path) -> None:
+    units = [u for u in stream(2, audio=Codec.PCMA) if u.codec is Codec.H264 or u.pts < 180_000]
+    units += [u for u in stream(2, audio=Codec.AAC) if u.codec is Codec.AAC and u.pts >= 180_000]
+    units.sort(key=lambda unit: unit.dts)
+    recording = record(tmp_path / "a.mp4", units)
+    rates = [probe(path)["audio"]["sample_rate"] for path in recording.paths]
+    assert rates == ["8000", "32000"]
+    assert (recording.frames, recording.audio) == (200, Codec.AAC)
+    assert [complaints(path) for path in recording.paths] == ["", ""]
+
+
+@pytest.mark.parametrize("audio", [Codec.PCMA, Codec.AAC])
+def test_trembling_and_repeated_sound_stays_clean(tmp_path: Path, audio: Codec) -> None:
+    units = []
+    for place, unit in enumerate(stream(2, audio=audio)):
+        if unit.codec is audio:
+            shake = (place * 7919) % 3600 - 1800
+            units.append(replace(unit, pts=unit.pts + shake, dts=unit.dts + shake))
+            if place % 50 == 0:
+                units.append(replace(unit, pts=unit.pts - 90_000, dts=unit.dts - 90_000))
+        else:
+            units.append(unit)
+    record(tmp_path / "a.mp4", units)
+    assert complaints(tmp_path / "a.mp4") == ""
+    loud = loud_moments(tmp_path / "a.mp4")
+    begins = [now for before, now in zip([-1.0, *loud], loud, strict=False) if now - before > 0.4]
+    assert begins == pytest.approx(range(8), abs=0.1)
+
+
+def test_time_stamps_that_stand_still_do_not_pile_up_pictures(tmp_path: Path) -> None:
+    recorder = Mp4Recorder(tmp_path / "a.mp4")
+    for unit in stream(1.5):
+        recorder.push(replace(unit, pts=0, dts=0))
+    assert (tmp_path / "a.mp4").exists()
+    assert recorder.close().frames == 150
+
+
+def test_full_disk_is_said_and_the_recording_can_be_closed() -> None:
+    recorder = Mp4Recorder("/dev/full")
+    with pytest.raises(OSError, match="No space"):
+        _push_all(recorder, stream(2, audio=Codec.PCMA))
+    assert recorder.close().paths == (Path("/dev/full"),)
+
+
+def _push_all(recorder: Mp4Recorder, units: Iterable[AccessUnit]) -> None:
+    for unit in units:
+        recorder.push(unit)
