@@ -12,7 +12,8 @@ from .schema import Element, Message, Slot, plan_of
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SPECIAL = re.compile('[&<>\r"]|' + _NOT_XML.pattern)
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;"}
-_NAME = re.compile(r"[^\W\d][\w.-]*\Z")
+# What could end a name or a tag; the rest is left to whoever made the element.
+_NAME = re.compile(r"[^\s\x00-\x1f<>&/=\"'!?\d.-][^\s\x00-\x1f<>&/=\"'!?]*\Z")
 
 END = "\r\n"
 

@@ -25,7 +25,8 @@ from gb28181.manscdp.codec import decode, encode
 from gb28181.manscdp.control import DeviceControl
 from gb28181.manscdp.device_status import DeviceStatusResponse
 from gb28181.manscdp.keepalive import KeepaliveNotify
-from gb28181.manscdp.schema import Element, Slot, plan_of
+from gb28181.manscdp.preset import PresetQuery
+from gb28181.manscdp.schema import Element, Slot, find, plan_of
 from gb28181.manscdp.unknown import UnknownCommand
 
 DEVICE = "34020000001180000001"
@@ -410,3 +411,47 @@ def test_a_catalogue_query_reads_unix_seconds() -> None:
     assert decode(body).message == CatalogQuery(
         sn="1", device_id="2", start_time="2024-05-01T08:00:00"
     )
+
+
+def test_a_leaf_that_holds_elements_is_kept_aside_and_reported() -> None:
+    decoded = decode(catalog("<Item><DeviceID>1</DeviceID><Name>a<b>c</b></Name></Item>"))
+    assert isinstance(decoded.message, CatalogResponse)
+    kept = Element(name="Name", text="a", children=(Element(name="b", text="c"),))
+    assert decoded.message.items == (CatalogItem(device_id="1", extra=(kept,)),)
+    assert decoded.repairs == ("Name holds elements, kept as an unknown one",)
+
+
+def test_elements_with_chinese_names_are_written_again() -> None:
+    message = keepalive(extra=(Element(name="扩展·一", text="x"),))
+    assert decode(encode(message, Edition.GB2022)).message == message
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a>", "1a", "a/", "!a"])
+def test_an_element_whose_name_would_break_the_document_is_not_written(name: str) -> None:
+    with pytest.raises(ValueError, match="name of an element"):
+        encode(keepalive(extra=(Element(name=name),)), Edition.GB2022)
+
+
+def test_text_is_written_so_that_it_cannot_become_markup() -> None:
+    item = CatalogItem(device_id="1", name="]]><Item>&\r\n\x00x")
+    message = CatalogResponse(sn="1", device_id=DEVICE, sum_num=1, items=(item,))
+    assert items_of(encode(message, Edition.GB2022))[0].name == "]]><Item>&\r\nx"
+
+
+def test_a_broadcast_speaks_of_its_target() -> None:
+    body = b"<Notify><CmdType>Broadcast</CmdType><SN>1</SN><SourceID>2</SourceID>"
+    decoded = decode(body + b"<TargetID>3</TargetID></Notify>")
+    assert decoded.message.device_id == "3"
+    assert decoded.repairs == ()
+
+
+def test_the_preset_query_of_2014_is_understood() -> None:
+    body = b"<Query><CmdType>PersetQuery</CmdType><SN>1</SN><DeviceID>2</DeviceID></Query>"
+    assert decode(body).message == PresetQuery(sn="1", device_id="2")
+
+
+def test_elements_are_found_by_their_path_in_any_case() -> None:
+    inner = Element(name="AlarmType", text="6")
+    elements = (Element(name="Info"), Element(name="info", children=(inner,)))
+    assert find(elements, "Info/alarmtype") is inner
+    assert find(elements, "Info/Other") is None
