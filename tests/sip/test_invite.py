@@ -166,6 +166,8 @@ def test_call_without_loss(transport: str) -> None:
     ended = pair.seen["callee"][2]
     assert isinstance(ended, CallEnded)
     assert (ended.by, ended.text) == ("remote", "done")
+    pair.caller.flow_lost(pair.flow, 100.0)
+    pair.callee.flow_lost(pair.back, 100.0)
     assert pair.is_clean()
 
 

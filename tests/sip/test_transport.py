@@ -1,0 +1,109 @@
+import asyncio
+from collections import Counter
+
+import pytest
+
+from sip.errors import FlowFailed
+from sip.flow import Flow
+from sip.transport import (
+    TcpTransport,
+    UdpTransport,
+    is_wildcard,
+    parse_address,
+    routed_host,
+)
+
+
+class Taker:
+    """Takes what a transport brings, and wakes who waits for it."""
+
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+        self.taken: asyncio.Queue[tuple[Flow, bytes]] = asyncio.Queue(100)
+        self.gone: asyncio.Queue[Flow] = asyncio.Queue(100)
+
+    def received(self, flow: Flow, data: bytes) -> None:
+        self.taken.put_nowait((flow, data))
+
+    def lost(self, flow: Flow) -> None:
+        self.gone.put_nowait(flow)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("udp://0.0.0.0:5060", ("udp", ("0.0.0.0", 5060))),
+        ("tcp://:5060", ("tcp", ("", 5060))),
+        ("TCP://[::1]:0", ("tcp", ("::1", 0))),
+        ("udp://nvr.example:5060", ("udp", ("nvr.example", 5060))),
+    ],
+)
+def test_listen_strings_are_read(text: str, read: tuple[str, tuple[str, int]]) -> None:
+    assert parse_address(text) == read
+
+
+@pytest.mark.parametrize("text", ["", "5060", "udp://host", "sctp://h:1", "udp://h:70000"])
+def test_other_strings_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="neither"):
+        parse_address(text)
+
+
+async def test_datagrams_carry_their_flow_in_both_directions() -> None:
+    loop = asyncio.get_running_loop()
+    one, two = Taker(), Taker()
+    first = await UdpTransport.open(loop, one, ("127.0.0.1", 0))  # type: ignore[arg-type]  # a loop's overloads
+    second = await UdpTransport.open(loop, two, ("127.0.0.1", 0))  # type: ignore[arg-type]  # a loop's overloads
+    large = bytes(60_000)
+    assert first.send(Flow("udp", first.local, second.local), large)
+    flow, data = await two.taken.get()
+    assert (flow, data) == (Flow("udp", second.local, first.local), large)
+    second.send(flow, b"answer")
+    assert (await one.taken.get())[1] == b"answer"
+    await first.aclose()
+    await second.aclose()
+    assert not first.send(flow, b"too late")
+
+
+async def test_connection_is_used_in_both_directions_and_opened_once() -> None:
+    loop = asyncio.get_running_loop()
+    one, two = Taker(), Taker()
+    server = TcpTransport(loop, one)  # type: ignore[arg-type]  # a loop's overloads
+    client = TcpTransport(loop, two)  # type: ignore[arg-type]  # a loop's overloads
+    address = await server.listen(("127.0.0.1", 0))
+    async with asyncio.TaskGroup() as group:
+        opening = [group.create_task(client.connect(address)) for _ in range(5)]
+    flows = {task.result() for task in opening}
+    assert len(flows) == 1
+    (flow,) = flows
+    client.send(flow, b"hello")
+    back, data = await one.taken.get()
+    assert data == b"hello"
+    assert await server.connect(back.remote) == back
+    server.send(back, b"answer")
+    assert await two.taken.get() == (flow, b"answer")
+    server.close_flow(back)
+    assert await two.gone.get() == flow
+    assert not client.send(flow, b"too late")
+    await client.aclose()
+    await server.aclose()
+    assert len(client) == len(server) == 0
+
+
+async def test_connect_after_the_end_and_to_nobody_fails() -> None:
+    taker = Taker()
+    transport = TcpTransport(asyncio.get_running_loop(), taker)  # type: ignore[arg-type]  # a loop's overloads
+    address = await transport.listen(("127.0.0.1", 0))
+    await transport.aclose()
+    with pytest.raises(FlowFailed, match="closed"):
+        await transport.connect(address)
+    other = TcpTransport(asyncio.get_running_loop(), taker)  # type: ignore[arg-type]  # a loop's overloads
+    with pytest.raises(FlowFailed, match="tcp connection to"):
+        await other.connect(address)
+    await other.aclose()
+
+
+async def test_way_to_a_host_is_known_without_a_packet() -> None:
+    loop = asyncio.get_running_loop()
+    assert routed_host(loop, "127.0.0.1") == "127.0.0.1"  # type: ignore[arg-type]  # a loop's overloads
+    assert is_wildcard("0.0.0.0")
+    assert not is_wildcard("127.0.0.1")
