@@ -284,7 +284,9 @@ class Registrar:
         old = self._bindings.get(device_id)
         if old is None or now >= old.expires_at or not (follow or _is_trusted(old, flow)):
             return KeepaliveResult(status=403)
-        new = replace(old, flow=flow, last_seen=now, online=True, flow_lost_at=None)
+        # A message may still be read after its connection broke; that does not mend it.
+        lost = old.flow_lost_at if flow == old.flow else None
+        new = replace(old, flow=flow, last_seen=now, online=True, flow_lost_at=lost)
         self._keep(new)
         if not old.online:
             return KeepaliveResult(status=200, event=Revived(binding=new, previous=old))

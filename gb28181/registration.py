@@ -512,7 +512,6 @@ class Registration:
         self.server_date = None if self._response is None else self._response.headers.get("Date")
         self._expires_at = now + self.granted
         self._refresh_at = now + refresh_after(self.granted)
-        self._missed = 0
 
     def _send(self, now: float, authorization: str | None = None) -> None:
         self._cseq += 1

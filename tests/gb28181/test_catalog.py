@@ -96,7 +96,7 @@ def test_of_a_repeated_item_the_last_counts() -> None:
     item = catalog.item(cid(1))
     assert item is not None
     assert item.name == "new"
-    assert len(catalog.items) == 2
+    assert ids(catalog) == [cid(2), cid(1)]
 
 
 def test_the_device_itself_is_no_channel_unless_it_is_alone() -> None:
@@ -206,6 +206,7 @@ def test_a_camera_that_names_nothing_usable_stands_below_its_sender() -> None:
         found = placements([camera(1, parent_id=text, civil_code="null")], NVR)[cid(1)]
         assert found.parent == NVR
         assert found.area == "340200"
+        assert not found.is_cut
 
 
 def test_an_area_as_parent_is_taken_as_the_area() -> None:
@@ -294,8 +295,15 @@ def test_no_items_are_one_page() -> None:
 
 
 def test_an_item_above_the_budget_is_a_page_of_its_own() -> None:
-    items = [camera(1), camera(2, address="x" * 3000), camera(3)]
-    assert [len(page.items) for page in cut(items)] == [1, 1, 1]
+    large = {"address": "x" * 3000}
+    items = [camera(1, **large), camera(2), camera(3, **large), camera(4)]
+    assert [len(page.items) for page in cut(items)] == [1, 1, 1, 1]
+
+
+def test_the_count_of_a_page_has_room_for_its_digits() -> None:
+    items = [camera(number) for number in range(30)]
+    for budget in range(2500, 2800):
+        assert all(len(encode(page, Edition.GB2016)) <= budget for page in cut(items, budget))
 
 
 @given(st.lists(st.text("东门a& ", max_size=80), min_size=1, max_size=40), st.integers(600, 4000))

@@ -335,6 +335,16 @@ def test_a_redirect_is_given_to_a_proven_device_only() -> None:
     assert platform.bindings == ()
 
 
+def test_a_device_that_unregisters_is_not_redirected() -> None:
+    platform = registrar()
+    admit(platform)
+    first = platform.register(register(), UDP, PASSWORD, 1.0)
+    request = register(authorization=credentials(first), expires="0")
+    result = platform.register(request, UDP, PASSWORD, 1.0, redirect="<sip:a@192.0.2.2>")
+    assert result.status == 200
+    assert platform.bindings == ()
+
+
 # Where it is
 
 
@@ -538,6 +548,23 @@ def test_a_broken_connection_has_a_grace_to_register_again() -> None:
     (event,) = platform.poll(40.0)
     assert event.cause is OfflineCause.FLOW_LOST
     assert platform.bindings == ()
+
+
+def test_what_is_read_late_of_a_broken_connection_does_not_mend_it() -> None:
+    platform = registrar()
+    admit(platform, 0.0, TCP)
+    platform.flow_lost(TCP, 10.0)
+    platform.flow_lost(TCP, 15.0)
+    platform.touch(DEVICE, TCP, 20.0)
+    assert platform.poll(40.0)[0].cause is OfflineCause.FLOW_LOST
+
+
+def test_following_to_another_connection_mends_it() -> None:
+    platform = registrar()
+    admit(platform, 0.0, TCP)
+    platform.flow_lost(TCP, 10.0)
+    platform.touch(DEVICE, TCP_AGAIN, 20.0, follow=True)
+    assert platform.poll(40.0) == []
 
 
 def test_registering_within_the_grace_goes_unnoticed() -> None:

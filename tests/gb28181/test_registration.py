@@ -434,6 +434,39 @@ def test_late_answers_and_failures_of_earlier_requests_are_dropped() -> None:
     assert registration.dropped == 5
 
 
+def test_an_answer_to_an_earlier_series_is_dropped() -> None:
+    registration = device()
+    first = sent(registration.start(0.0))
+    registration.request_failed("no answer", 32.0)
+    second = sent(registration.poll(92.0))
+    assert first.cseq == second.cseq
+    assert registration.receive(reply(first, 200), 93.0) == []
+    assert not registration.registered
+
+
+def test_heartbeats_missed_before_a_new_registration_do_not_count_after() -> None:
+    registration = device(replace(CONFIG, keepalive_count=2))
+    registered(registration)
+    registration.poll(60.0)
+    registration.keepalive_failed(60.0, sn=1)
+    registration.flow_lost(61.0)
+    registration.receive(reply(sent(registration.poll(121.0)), 200), 121.0)
+    registration.poll(181.0)
+    registration.keepalive_failed(181.0, sn=2)
+    assert registration.registered
+
+
+def test_every_attempt_to_refresh_may_be_challenged() -> None:
+    registration = device(replace(CONFIG, keepalive_interval=9999.0))
+    registered(registration)
+    for number in range(3):
+        now = 2400.0 + 100 * number
+        request = sent(registration.poll(now))
+        request = sent(registration.receive(challenged(request, f"r{number}"), now))
+        registration.request_failed("no answer", now + 32, request=request)
+    assert registration.registered
+
+
 def test_a_broken_connection_is_a_lost_registration_and_a_pause() -> None:
     registration = device()
     registered(registration)
@@ -529,6 +562,15 @@ def test_a_refusal_by_the_named_server_leads_back_to_the_first(status: int) -> N
     (send,) = (one for one in registration.poll(60.0) if isinstance(one, SendRegister))
     assert send.target == CONFIG.server
     assert send.request.uri == f"sip:{SERVER}@3402000000"
+
+
+def test_a_redirect_is_followed_again_after_the_named_server_refused() -> None:
+    registration = device()
+    contact = f"<sip:{OTHER}@192.0.2.2:5060>"
+    registration.receive(reply(sent(redirected(registration, contact)), 403), 0.0)
+    request = sent(registration.poll(60.0))
+    registration.receive(reply(request, 302, ("Contact", contact)), 60.0)
+    assert registration.target == "udp://192.0.2.2:5060"
 
 
 def test_a_silent_named_server_leads_back_to_the_first() -> None:
