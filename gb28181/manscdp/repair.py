@@ -60,7 +60,7 @@ class _Repair:
 
     def run(self) -> Node:
         start = self._find_root()
-        root = Node(start[2])
+        root = Node(_local(start[2]))
         self._open = [root]
         position = start.end()
         for tag in _TAG.finditer(self._text, position):
@@ -76,14 +76,14 @@ class _Repair:
 
     def _find_root(self) -> re.Match[str]:
         for tag in _TAG.finditer(self._text):
-            if tag[2].lower() in ROOTS and not tag[1]:
+            if _local(tag[2]).lower() in ROOTS and not tag[1]:
                 if self._text[: tag.start()].strip():
                     self._repairs["text before the root element dropped"] += 1
                 return tag
         raise MalformedCommand("the body has no element Control, Query, Notify or Response")
 
     def _tag(self, tag: re.Match[str]) -> None:
-        name, rest = tag[2], (tag[3] or "").rstrip()
+        name, rest = _local(tag[2]), (tag[3] or "").rstrip()
         if tag[1]:
             self._close(name, tag[0])
         elif tag[4] or rest.endswith("/"):
@@ -168,9 +168,17 @@ class _Repair:
                 return
 
 
+def _local(name: str) -> str:
+    return name.rstrip(":").rpartition(":")[2]
+
+
 def _node(name: str, rest: str) -> Node:
-    attributes = {m[1]: _unescape(m[2] or m[3] or m[4] or "") for m in _ATTRIBUTE.finditer(rest)}
-    return Node(name.rpartition(":")[2], attributes)
+    attributes = {
+        _local(m[1]): _unescape(m[2] or m[3] or m[4] or "")
+        for m in _ATTRIBUTE.finditer(rest)
+        if not m[1].startswith("xmlns")
+    }
+    return Node(name, attributes)
 
 
 def _source(node: Node) -> str:

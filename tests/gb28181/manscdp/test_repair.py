@@ -6,6 +6,7 @@ from gb28181.errors import MalformedCommand
 from gb28181.manscdp.catalog import CatalogItem, CatalogResponse
 from gb28181.manscdp.codec import Decoded, decode
 from gb28181.manscdp.keepalive import KeepaliveNotify
+from gb28181.manscdp.schema import Element
 
 HEAD = "<CmdType>Catalog</CmdType><SN>1</SN><DeviceID>2</DeviceID><SumNum>2</SumNum>"
 
@@ -141,3 +142,12 @@ def test_time_to_repair_grows_with_the_size_only() -> None:
     for piece in ("<!--", "<![CDATA[", "<?", "<a ", "&#", "</b>", "<b>"):
         text = f"<Notify><CmdType>Keepalive</CmdType><SN>1</SN><Name>{piece * 100_000}"
         assert decode(text.encode()).message.sn == "1"
+
+
+def test_prefixes_of_names_are_dropped() -> None:
+    text = KEEPALIVE.replace("<SN>1</SN>", "<gb:SN xmlns:gb='u'>1</gb:SN><x: xmlns='u'>y</x:>")
+    text = text.replace("Notify>", "gb:Notify>")
+    message = decode(text.encode()).message
+    assert isinstance(message, KeepaliveNotify)
+    assert message.sn == "1"
+    assert message.extra == (Element(name="x", text="y"),)
