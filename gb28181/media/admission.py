@@ -76,10 +76,16 @@ class Admission:
         self._others = 0
         return kept
 
-    def forget_source(self, source: Address) -> None:
-        """The connection from ``source`` has ended; its SSRC may come again from another."""
-        if self.source == source:
-            self.source = None
+    def forget_source(self, source: Address) -> bool:
+        """The connection from ``source`` has ended; its SSRC may come again from another.
+
+        Returns:
+            Whether it was the source that is let in.
+        """
+        if self.source != source:
+            return False
+        self.source = None
+        return True
 
     def _first(self, batch: PacketBatch, source: Address, now: float) -> PacketBatch | None:
         if self.expected is not None:

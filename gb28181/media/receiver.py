@@ -122,6 +122,8 @@ class Receiver:
         self.closed: asyncio.Future[None] = self._loop.create_future()
         """Done when the receiver has ended; the exception is the cause."""
         self.closed.add_done_callback(_look_at)
+        self.is_closed = False
+        """Whether the receiver has ended."""
         self._on_closed = on_closed
         self._arrived: asyncio.Future[None] = self._loop.create_future()
         self._key_seen: asyncio.Future[None] = self._loop.create_future()
@@ -204,8 +206,9 @@ class Receiver:
 
         Idempotent.
         """
-        if self.closed.done():
+        if self.is_closed:
             return
+        self.is_closed = True
         for timer in (self._watch, self._reorder_timer, self._report_timer):
             if timer is not None:
                 timer.cancel()
@@ -215,10 +218,12 @@ class Receiver:
         except Exception as error:
             logger.exception("receiver %s:%d failed while closing", *self.local)
             cause = cause or error
-        if cause is None:
-            self.closed.set_result(None)
-        else:
-            self.closed.set_exception(cause)
+        # Whoever awaited it and was cancelled may have cancelled it: that must not keep us open.
+        if not self.closed.done():
+            if cause is None:
+                self.closed.set_result(None)
+            else:
+                self.closed.set_exception(cause)
         self.batches.close(cause)
         self.units.close(cause)
         if self._on_closed is not None:
@@ -268,7 +273,7 @@ class Receiver:
 
     def take(self, batch: PacketBatch, source: Address) -> None:
         """Take what one turn read. Never raises: a fault closes this receiver."""
-        if self.closed.done():
+        if self.is_closed:
             return
         # A named boundary (a stream): a fault in here ends this receiver, not the socket loop.
         try:
@@ -294,10 +299,8 @@ class Receiver:
 
     def lost_source(self, remote: Address, cause: BaseException | None) -> None:
         """A TCP connection has ended: wait a little for the next one, if it was ours."""
-        if self.closed.done():
-            return
-        self._admission.forget_source(remote)
-        if self.mode == "tcp-passive" and self._admission.source is not None:
+        was_ours = self._admission.forget_source(remote)
+        if self.is_closed or not (was_ours or self.mode == "tcp-active"):
             return
         what = (
             f"TCP media connection from {remote[0]}:{remote[1]} lost: {cause or 'closed by peer'}"
@@ -305,8 +308,7 @@ class Receiver:
         if self.mode == "tcp-active":
             self.close(MediaTimeout(what))
             return
-        since = self._loop.time()
-        self._loop.call_later(RECONNECT_GRACE, self._give_up, since, what)
+        self._loop.call_later(RECONNECT_GRACE, self._give_up, self._loop.time(), what)
 
     def _give_up(self, since: float, what: str) -> None:
         if self._last_packet_at <= since:
@@ -405,7 +407,7 @@ class Receiver:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        if not self._watch_paused and not self._inputs.is_paused and not self.closed.done():
+        if not self._watch_paused and not self._inputs.is_paused and not self.is_closed:
             self._last_packet_at = max(self._last_packet_at, self._loop.time())
             self._watch = self._loop.call_later(self._silence, self._look)
 
@@ -432,12 +434,12 @@ class Receiver:
         self._inputs.send_rtcp(report, (source[0], source[1] + 1))
 
     async def _first(self, event: asyncio.Future[None], timeout: float, what: str) -> None:
-        waiting = {event, self.closed}
+        waiting = {event} if self.closed.cancelled() else {event, self.closed}
         await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if event.done():
             return
-        if self.closed.done():
-            cause = self.closed.exception()
+        if self.is_closed:
+            cause = None if self.closed.cancelled() else self.closed.exception()
             raise MediaTimeout(f"no {what}: {cause or 'the receiver was closed'}") from cause
         raise MediaTimeout(f"no {what} within {timeout:g} s: {self._seen()}")
 
@@ -535,7 +537,7 @@ class _Inputs:
         self._connections.clear()
 
     def _on_connection(self, connection: TcpMediaConnection) -> None:
-        if self._owner.closed.done() or len(self._connections) >= _MOST_CONNECTIONS:
+        if self._owner.is_closed or len(self._connections) >= _MOST_CONNECTIONS:
             connection.close()
             return
         self._connections.append(connection)

@@ -75,6 +75,8 @@ class MediaSink:
         self.closed: asyncio.Future[None] = self._loop.create_future()
         """Done when the sink has ended; the exception is the cause."""
         self.closed.add_done_callback(_look_at)
+        self.is_closed = False
+        """Whether the sink has ended."""
         self._on_closed = on_closed
         self._network: MediaNetwork | None = None
         self._udp: MediaSocket | None = None
@@ -114,21 +116,21 @@ class MediaSink:
             remote: The peer; None keeps what ``open_sink`` was given.
 
         Returns:
-            ``ready``, for who wants to wait. Waiting is not needed.
+            What is done when ``ready`` is; waiting is not needed, and may be cancelled.
         """
         self.remote = remote or self.remote
-        if self.closed.done() or self.remote is None:
-            return self.ready
+        if self.is_closed or self.remote is None:
+            return self._waitable()
         if self.mode == "udp":
             _settle(self.ready, None)
         elif self.mode == "tcp-active" and self._connecting is None:
             # The sink owns this task: it is referenced here and cancelled by close().
             self._connecting = self._loop.create_task(self._connect(self.remote))
-        return self.ready
+        return self._waitable()
 
     def send_batch(self, batch: PacketBatch) -> bool:
         """Send now or drop; never wait. False when something was dropped."""
-        if self._udp is not None and self.remote is not None and not self.closed.done():
+        if self._udp is not None and self.remote is not None and not self.is_closed:
             sent = self._udp.send_batch(batch, self.remote)
             self._packets += sent
             self._bytes += batch.size
@@ -145,8 +147,9 @@ class MediaSink:
 
         What the TCP write buffer holds is still sent, for a second at most.
         """
-        if self.closed.done():
+        if self.is_closed:
             return
+        self.is_closed = True
         _settle(self.closed, cause)
         if self._connecting is not None:
             self._connecting.cancel()
@@ -159,6 +162,11 @@ class MediaSink:
         if self._on_closed is not None:
             self._on_closed(self)
 
+    def _waitable(self) -> asyncio.Future[None]:
+        waitable = asyncio.shield(self.ready)
+        waitable.add_done_callback(_look_at)
+        return waitable
+
     async def _connect(self, remote: Address) -> None:
         assert self._network is not None
         try:
@@ -170,7 +178,7 @@ class MediaSink:
             self.close(failed)
 
     def _on_connection(self, connection: TcpMediaConnection) -> None:
-        if self._connection is not None or self.closed.done():
+        if self._connection is not None or self.is_closed:
             connection.close()
             return
         self._connection = connection
@@ -193,7 +201,7 @@ class MediaSink:
 
     def _send_framed(self, batch: PacketBatch) -> bool:
         connection = self._connection
-        if connection is None or self.closed.done():
+        if connection is None or self.is_closed:
             self._dropped += len(batch)
             return False
         now = self._loop.time()
@@ -280,6 +288,8 @@ class Relay:
         self._dropped = 0
         self.closed: asyncio.Future[None] = self._loop.create_future()
         """Done when the relay has ended; the exception is the cause."""
+        self.is_closed = False
+        """Whether the relay has ended."""
         self.closed.add_done_callback(_look_at)
         self._detach: Callable[[], None] = batches.attach(self._take, on_end=self.close)
         sink.ready.add_done_callback(self._on_ready)
@@ -298,8 +308,9 @@ class Relay:
 
     def close(self, cause: BaseException | None = None) -> None:
         """Stop forwarding. The sink stays as it is. Idempotent."""
-        if self.closed.done():
+        if self.is_closed:
             return
+        self.is_closed = True
         self._detach()
         if self._timer is not None:
             self._timer.cancel()
@@ -307,7 +318,7 @@ class Relay:
         _settle(self.closed, cause)
 
     def _on_ready(self, ready: asyncio.Future[None]) -> None:
-        if self.closed.done() or ready.cancelled() or ready.exception() is not None:
+        if self.is_closed or ready.cancelled() or ready.exception() is not None:
             return
         group = current_group(self._batches)
         if group and not self._is_started:
@@ -320,7 +331,7 @@ class Relay:
         self.close(None if closed.cancelled() else closed.exception())
 
     def _take(self, batch: PacketBatch) -> None:
-        if self.closed.done():
+        if self.is_closed:
             return
         # A named boundary (a stream): what fails here ends this relay, not its source.
         try:
@@ -386,7 +397,7 @@ class Relay:
             logger.exception("a relay failed and was closed")
             self.close(error)
             return
-        if self._backlog and not self.closed.done():
+        if self._backlog and not self.is_closed:
             self._timer = self._loop.call_later(SEND_PAUSE, self._flush)
 
     def _send(self, batch: PacketBatch) -> None:

@@ -130,7 +130,7 @@ class Sender:
         return not self._sink.closed.done()
 
     def _raise_cause(self) -> None:
-        if self._sink.closed.done():
+        if self._sink.closed.done() and not self._sink.closed.cancelled():
             cause = self._sink.closed.exception()
             if cause is not None:
                 raise cause

@@ -558,3 +558,24 @@ async def test_closing_twice_is_closing_once(world: World) -> None:
     assert receiver.closed.result() is None
     with pytest.raises(MediaTimeout, match="closed"):
         await receiver.first_packet(1.0)
+
+
+async def test_a_cancelled_waiter_does_not_keep_the_port(world: World) -> None:
+    receiver = await world.receiver()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1.0):
+            await receiver.closed
+    assert not receiver.is_closed
+    receiver.close()
+    assert world.plane.counts()["leased_ports"] == 0
+
+
+async def test_a_stranger_that_comes_and_goes_does_not_end_the_wait(world: World) -> None:
+    receiver = await world.receiver("tcp-passive")
+    stranger = await connect(world, receiver)
+    stranger.close()
+    await asyncio.sleep(20.0)
+    camera = await connect(world, receiver)
+    camera.write(b"".join(map(frame, packets([unit(0)]))))
+    await receiver.first_packet(1.0)
+    camera.close()

@@ -258,6 +258,17 @@ async def test_a_slow_tcp_target_loses_whole_groups_and_the_source_goes_on(world
     stuck.close()
 
 
+async def test_a_cancelled_wait_for_a_connection_leaves_the_sink_as_it_is(world: World) -> None:
+    sink = await world.plane.open_sink("tcp-passive", host=SERVER)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1.0):
+            await sink.start((UPPER, 9))
+    assert not sink.ready.done()
+    peer, _ = await world.upper.create_connection(asyncio.Protocol, *sink.local)
+    await sink.ready
+    peer.close()
+
+
 # ---- starting, restarting, faults ----
 
 
