@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from .edition import Edition
@@ -163,12 +163,12 @@ def placements(items: Sequence[CatalogItem], sender_id: str) -> dict[str, Placem
 
 def parents_first(items: Sequence[CatalogItem], sender_id: str) -> list[CatalogItem]:
     """Sort a catalogue: systems, areas, groups, organisations, devices; parents before children."""
-    places = placements(items, sender_id)
+    depths = _depths(placements(items, sender_id))
 
     def order(item: CatalogItem) -> tuple[bool, int, int]:
         kind = kind_of(item.device_id)
         rank = _RANKS.index(kind) if kind in _RANKS[:4] else len(_RANKS)
-        return item.device_id != sender_id, rank, sum(1 for _ in _ancestors(item.device_id, places))
+        return item.device_id != sender_id, rank, depths[item.device_id]
 
     return sorted(items, key=order)
 
@@ -258,11 +258,20 @@ def _parts(parent_id: str | None) -> list[str]:
     return list(dict.fromkeys(part for part in parts if part.isascii() and part.isdigit()))
 
 
-def _ancestors(channel_id: str, places: Mapping[str, Placement]) -> Iterator[str]:
-    place = places.get(channel_id)
-    while place is not None and place.parent is not None:
-        yield place.parent
-        place = places.get(place.parent)
+def _depths(places: Mapping[str, Placement]) -> dict[str, int]:
+    """Return how far below a root everything stands; linear also for a long chain."""
+    depths: dict[str, int] = {}
+    for start in places:
+        path: list[str] = []
+        at: str | None = start
+        while at is not None and at not in depths:
+            path.append(at)
+            at = places[at].parent if at in places else None
+        depth = 0 if at is None else depths[at]
+        for one in reversed(path):
+            depth += 1
+            depths[one] = depth
+    return depths
 
 
 def _loops(places: Mapping[str, Placement]) -> list[str]:

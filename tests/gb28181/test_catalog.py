@@ -283,6 +283,12 @@ def test_parents_go_before_children() -> None:
     assert [item.device_id for item in parents_first(items, SYSTEM)] == expected
 
 
+def test_a_long_chain_of_parents_is_no_burden() -> None:
+    items = [camera(number, parent_id=cid(number + 1)) for number in range(5000)]
+    ordered = parents_first(items, NVR)
+    assert [item.device_id for item in ordered] == [cid(n) for n in reversed(range(5000))]
+
+
 # Pages
 
 
