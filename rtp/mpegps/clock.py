@@ -56,8 +56,8 @@ class Clock:
         if self._offset is None:
             self._offset = 0
         value = rtp + self._offset
-        if known.value is not None and value == known.value:
-            value += 1  # both clocks stand still; order is all that is left
+        if known.value is not None and rtp == known.rtp and value <= known.value:
+            return known.value + 1  # both clocks stand still; order is all that is left
         return value
 
     def _from_pts(

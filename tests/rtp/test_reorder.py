@@ -89,3 +89,9 @@ def test_any_order_and_loss_comes_out_rising_with_every_gap_named(
         assert step == at + 1 + missing
         at = step
     assert {(e.sequence_number - start) & 0xFFFF for e, _ in out} == set(range(60)) - lost
+
+
+def test_a_packet_that_was_very_late_does_not_start_again_by_itself() -> None:
+    buffer = ReorderBuffer()
+    assert feed(buffer, 20_000, 5, 20_001, 6, 20_002) == [(20_000, 0), (20_001, 0), (20_002, 0)]
+    assert buffer.restarts == 0
