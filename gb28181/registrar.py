@@ -229,7 +229,7 @@ class Registrar:
         Args:
             request: The REGISTER.
             flow: Where it came from.
-            password: The device's password or HA1; None refuses it.
+            password: The device's password or HA1; None and the empty text refuse it.
             now: The time.
             date: The text of the Date header of a success; None leaves it out.
             redirect: Send the device, once it has proved who it is, to this Contact (302).
@@ -242,7 +242,8 @@ class Registrar:
             call_id = request.call_id
         except SipError as exc:
             return self._refuse(400, "Bad Request", str(exc))
-        refused = self._admit(request, device_id, password, now)
+        # An empty password is a forgotten setting, not a wish to let everybody in.
+        refused = self._admit(request, device_id, password or None, now)
         if refused is not None:
             return refused
         if redirect is not None and wish != 0:

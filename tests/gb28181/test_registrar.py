@@ -150,6 +150,13 @@ def test_no_password_at_all_opens_nothing() -> None:
         assert platform.register(request, UDP, None, 0.0).status == 403
 
 
+def test_an_empty_stored_password_opens_nothing() -> None:
+    platform = registrar()
+    first = platform.register(register(), UDP, "", 0.0)
+    request = register(authorization=credentials(first, ""))
+    assert platform.register(request, UDP, "", 0.0).status == 403
+
+
 def test_unknown_ids_may_be_answered_404() -> None:
     platform = registrar(unknown_status=404)
     assert platform.register(register(), UDP, None, 0.0).status == 404
