@@ -48,12 +48,24 @@ class Call:
         self.key = key
         self.invite = invite
         self.call_id = invite.call_id
-        self.ended: asyncio.Future[CallEnded] = asyncio.get_running_loop().create_future()
-        """Done when the call is over, by whomever."""
+        self._ended: asyncio.Future[CallEnded] = asyncio.get_running_loop().create_future()
         self._host = host
         self._flow = flow
         self._dialog: Dialog | None = None
         self._released = asyncio.get_running_loop().create_future()
+
+    @property
+    def ended(self) -> asyncio.Future[CallEnded]:
+        """A future that is done when the call is over, by whomever.
+
+        Each reader gets one of his own, so that one who gives up waiting takes it from nobody.
+        """
+        return asyncio.shield(self._ended)
+
+    @property
+    def is_ended(self) -> bool:
+        """Tell whether the call is over: for those who look again and again."""
+        return self._ended.done()
 
     @property
     def dialog(self) -> Dialog:
@@ -142,8 +154,8 @@ class Call:
     def set_ended(self, end: CallEnded) -> None:
         """Note the end; only the first one counts. For the endpoint."""
         self._keep()
-        if not self.ended.done():
-            self.ended.set_result(end)
+        if not self._ended.done():
+            self._ended.set_result(end)
 
     def set_released(self) -> None:
         """Note that nothing of the call is left. For the endpoint."""
@@ -266,9 +278,13 @@ class IncomingInvite(IncomingRequest):
         self, host: Host, call_key: CallKey, key: TransactionKey, request: Request, flow: Flow
     ) -> None:
         super().__init__(host, key, request, flow, None)
-        self.cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the caller took the INVITE back; 487 was sent already."""
+        self._cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._call_key = call_key
+
+    @property
+    def cancelled(self) -> asyncio.Future[None]:
+        """A future that is done when the caller took the INVITE back; 487 was sent already."""
+        return asyncio.shield(self._cancelled)
 
     def respond(
         self,
@@ -313,7 +329,7 @@ class IncomingInvite(IncomingRequest):
             TransactionTimeout: No ACK came within 64 T1; BYE was sent.
             FlowFailed: The endpoint was closed.
         """
-        if self.cancelled.done():
+        if self._cancelled.done():
             raise CallCancelled("the caller took the INVITE back")
         response = self._response(200, None, headers, body, content_type if body else None)
         if "Contact" not in response.headers:
@@ -327,15 +343,15 @@ class IncomingInvite(IncomingRequest):
             call.hang_up()
             raise
         if not acknowledged:
-            if call.ended.done() and call.ended.result().text == CLOSED:
+            if call.is_ended and call.ended.result().text == CLOSED:
                 raise FlowFailed(CLOSED)
             raise TransactionTimeout("the call was accepted, but no ACK came")
         return call
 
     def withdraw(self) -> None:
         """Note that the caller took the INVITE back. For the endpoint."""
-        if not self.cancelled.done():
-            self.cancelled.set_result(None)
+        if not self._cancelled.done():
+            self._cancelled.set_result(None)
 
     def _answer(self, response: Response) -> None:
         self._host.stack.calls.respond(self._call_key, response, self._host.now())

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -114,6 +114,7 @@ class SipEndpoint:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
         self._opening_udp = asyncio.Lock()
+        self._events: deque[Event] = deque()
         self._is_pumping = False
         self._is_closed = False
 
@@ -188,7 +189,7 @@ class SipEndpoint:
             transport, remote = parse_address(target)
             host, port = self._sent_by(Flow(transport, ("", 0), remote))
         parameters: dict[str, str | None] = {"transport": "tcp"} if transport == "tcp" else {}
-        return f"<{SipUri('sip', self._user, host, port, parameters)}>"
+        return f"<{SipUri('sip', self._user, host, port or None, parameters)}>"
 
     async def request(
         self, request: Request, target: Flow | str, *, timeout: float | None = None
@@ -304,13 +305,15 @@ class SipEndpoint:
         self._is_pumping = True
         try:
             while True:
-                outgoing, events = self.stack.outgoing(), self.stack.events()
-                if not outgoing and not events:
+                outgoing = self.stack.outgoing()
+                self._events += self.stack.events()
+                if not outgoing and not self._events:
                     break
                 for flow, data in outgoing:
                     self._write(flow, data)
-                for event in events:
-                    self._on_event(event)
+                while self._events:  # one by one: a user's callback that raises loses no other
+                    event = self._events.popleft()
+                    _ON[type(event)](self, event)
         finally:
             self._is_pumping = False
         self._arm()
@@ -335,6 +338,8 @@ class SipEndpoint:
         if not self._is_closed:
             self.stack.flow_lost(flow, self.now())
             self.pump()
+            for callback in list(self._flow_lost):
+                callback(flow)
 
     # Within.
 
@@ -397,6 +402,8 @@ class SipEndpoint:
                 port = number
                 host = host or bound
                 break
+        if not port and flow.transport == "udp" and self._udp:
+            port = next(iter(self._udp))[1]
         chosen = self._local_host(flow.remote[0]) if self._local_host is not None else None
         if chosen:
             return chosen, port
@@ -456,9 +463,6 @@ class SipEndpoint:
         self.stack.handle_timeout(max(self.now(), self._armed_for or 0.0))
         self.pump()
 
-    def _on_event(self, event: Event) -> None:
-        _ON[type(event)](self, event)
-
     def _on_response(self, event: ResponseReceived) -> None:
         answer = self._answers.get(event.key)
         if answer is not None and not answer.done() and event.response.status >= 200:
@@ -473,8 +477,7 @@ class SipEndpoint:
             _fail(self._answers[event.key], FlowFailed(f"{event.flow} was lost"))
 
     def _on_flow_lost(self, event: FlowLost) -> None:
-        for callback in list(self._flow_lost):
-            callback(event.flow)
+        """Do nothing: ``lost`` tells our users, and a send to a dead flow is no second loss."""
 
     def _on_flow_broken(self, event: FlowBroken) -> None:
         logger.warning("%s is closed: %s", event.flow, event.reason)

@@ -343,11 +343,11 @@ def is_literal(host: str) -> bool:
 def routed_host(network: Network, remote: str) -> str:
     """Return our address on the way to a host; no packet is sent.
 
-    A simulated host is asked for its ``address`` instead.
+    A network that is not the system's is asked by ``address_towards(remote)``.
     """
-    own = getattr(network, "address", None)
-    if isinstance(own, str):
-        return own
+    towards = getattr(network, "address_towards", None)
+    if towards is not None:
+        return str(towards(remote))
     family = socket.AF_INET6 if ":" in remote else socket.AF_INET
     fallback = "::1" if ":" in remote else "127.0.0.1"
     if not is_literal(remote):

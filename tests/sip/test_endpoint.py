@@ -4,6 +4,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from gb28181.testing.clock import VirtualClock
+from gb28181.testing.network import SimulatedNetwork
 from sip.endpoint import IncomingInvite, IncomingRequest, SipEndpoint
 from sip.errors import (
     CallCancelled,
@@ -298,3 +300,49 @@ async def test_contact_names_the_listening_port_and_transport() -> None:
         assert (
             server.contact("tcp://127.0.0.1:5060") == f"<sip:{user}@127.0.0.1:{tcp};transport=tcp>"
         )
+
+
+async def test_waiting_for_the_end_can_be_given_up() -> None:
+    async with endpoint() as callee, endpoint() as caller, asyncio.TaskGroup() as group:
+        calling = group.create_task(caller.invite(message("INVITE"), at(callee, "udp")))
+        accepting = group.create_task((await first_invite(callee)).accept())
+        call = await calling
+        await call.ack()
+        await accepting
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await call.ended
+        assert not call.is_ended
+        await call.bye()
+        assert (await call.ended).by == "local"
+
+
+async def test_calls_get_through_a_lossy_network_on_a_virtual_clock() -> None:
+    net = SimulatedNetwork(seed=3)
+    net.link(net.host("10.0.0.1"), net.host("10.0.0.5"), loss=0.3, duplication=0.2)
+    with VirtualClock():
+        platform = SipEndpoint(listen=("udp://:5060",), network=net.host("10.0.0.1"))
+        device = SipEndpoint(listen=("udp://:5060",), network=net.host("10.0.0.5"))
+        await platform.start()
+        await device.start()
+        async with asyncio.TaskGroup() as group:
+
+            async def serve() -> None:
+                async for incoming in device.requests():
+                    if isinstance(incoming, IncomingInvite):
+                        group.create_task(incoming.accept(body=b"answer"))
+                    else:
+                        incoming.respond(200)
+
+            serving_device = group.create_task(serve())
+            for _ in range(10):
+                call = await platform.invite(message("INVITE"), "udp://10.0.0.5:5060", timeout=40)
+                await call.ack()
+                assert (await call.request("INFO")).status == 200
+                await call.bye()
+            await asyncio.sleep(100)
+            serving_device.cancel()
+        for side in (platform, device):
+            assert not any(side.stack.pending().values())
+            await side.aclose()
+    assert net.leaks() == []
