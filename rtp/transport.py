@@ -212,10 +212,14 @@ class UdpMediaSocket:
                 continue
             if size < 12 or buffer[place] >> 6 != 2 or 200 <= buffer[place + 1] <= 204:
                 self._take_other(bytes(buffer[place : place + size]), sender)
+                if self.is_closed:
+                    return False
                 continue
             if sender != source:
                 if source is not None:
                     self._hand_out(buffer[start:place], bounds, source, now)
+                    if self.is_closed:  # by that callback
+                        return False
                     bounds, start = [], place
                 source = sender
             bounds.append((place - start, size))

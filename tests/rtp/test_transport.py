@@ -207,3 +207,28 @@ async def test_connecting_is_tried_again_and_then_given_up(network: SocketNetwor
     await server.wait_closed()
     with pytest.raises(ConnectionRefusedError):
         await connect_tcp(network, address, attempts=3, pause=0.0)
+
+
+@pytest.mark.parametrize("is_rtcp", [True, False])
+async def test_a_callback_may_close_its_socket_while_more_is_waiting(
+    network: SocketNetwork, is_rtcp: bool
+) -> None:
+    errors: list[BaseException] = []
+    calls: list[object] = []
+    closed = asyncio.Event()
+
+    def close(data: object, source: Address) -> None:
+        calls.append(data)
+        receiver.close()
+        closed.set()
+
+    receiver = network.open_udp(LOCAL, close)
+    receiver.on_error, receiver.on_rtcp = errors.append, close
+    senders = [network.open_udp(LOCAL, Sink().take) for _ in range(2)]
+    data = bytes.fromhex("80c9000100000001") if is_rtcp else bytes.fromhex("8060") + bytes(20)
+    for sender in (*senders, *senders):
+        sender.send(data, receiver.local)
+    async with asyncio.timeout(5):
+        await closed.wait()
+    assert len(calls) == 1
+    assert errors == []
