@@ -239,7 +239,7 @@ class Receiver:
             repairs = dict(self._repairs + Counter(self._depacketizer.repairs))
         return ReceiverStatistics(
             packets=self._counters["packets"],
-            bytes=self._counters["bytes"],
+            bytes=self._counters["bytes"] + (reception.bytes if reception else 0),
             lost=self._counters["lost"] + (reception.lost if reception else 0),
             duplicates=self._counters["duplicates"] + (reception.duplicates if reception else 0),
             late=self._counters["late"] + (reception.late if reception else 0),
@@ -324,7 +324,6 @@ class Receiver:
             self._begin()
         self._last_packet_at = now
         self._counters["packets"] += len(admitted)
-        self._counters["bytes"] += admitted.size
         assert self._reception is not None
         self._reception.push_batch(admitted)
         if self._first_packet_at is None:
@@ -341,6 +340,7 @@ class Receiver:
     def _begin(self) -> None:
         """Begin anew with another source: nothing of the old order holds."""
         if self._reception is not None:
+            self._counters["bytes"] += self._reception.bytes
             self._counters["lost"] += self._reception.lost
             self._counters["duplicates"] += self._reception.duplicates
             self._counters["late"] += self._reception.late

@@ -403,7 +403,7 @@ class Relay:
     def _send(self, batch: PacketBatch) -> None:
         self._rewriter.rewrite(batch, self._loop.time())
         self._packets += len(batch)
-        self._bytes += batch.size
+        self._bytes += len(batch.data)
         self._sink.send_batch(batch)
 
 
@@ -427,20 +427,7 @@ class _Rewriter:
         self._last_at = 0.0
 
     def rewrite(self, batch: PacketBatch, now: float) -> None:
-        for part in self._parts(batch):
-            self._rewrite(part, now)
-
-    def _parts(self, batch: PacketBatch) -> list[PacketBatch]:
-        """Split where the source changes inside the batch, which is rare."""
-        data, bounds = batch.data, batch.bounds
-        first = data[bounds[0][0] + 8 : bounds[0][0] + 12] if bounds else b""
-        for index, (offset, _) in enumerate(bounds):
-            if data[offset + 8 : offset + 12] != first:
-                head = PacketBatch(data, bounds[:index], batch.received)
-                return [head, *self._parts(batch.from_index(index))]
-        return [batch] if bounds else []
-
-    def _rewrite(self, batch: PacketBatch, now: float) -> None:
+        """Rewrite in place; all packets of a batch are of one source, as receivers publish."""
         data, (first, _), (last, _) = batch.data, batch.bounds[0], batch.bounds[-1]
         sequence, ticks = _FIELDS.unpack_from(data, first + 2)
         source = bytes(data[first + 8 : first + 12])
@@ -472,8 +459,11 @@ class _Rewriter:
 
 def compact(batch: PacketBatch) -> PacketBatch:
     """Return a copy of the packets alone, one after the other, in a buffer of their size."""
+    lengths = [length for _, length in batch.bounds]
+    if sum(lengths) == len(batch.data):
+        return PacketBatch(bytearray(batch.data), batch.bounds, batch.received)
     bounds, place = [], 0
-    for _, length in batch.bounds:
+    for length in lengths:
         bounds.append((place, length))
         place += length
     return PacketBatch(bytearray().join(batch.packets()), bounds, batch.received)

@@ -307,7 +307,7 @@ def batch_stream(*, keep_group: bool = True) -> Stream[PacketBatch]:
     """Make a stream of packet batches, whose groups begin where a batch holds a group start."""
     return Stream(
         starts=lambda batch: batch.starts_group,
-        measure=lambda batch: batch.size,
+        measure=lambda batch: len(batch.data),
         keep=(lambda batch: batch) if keep_group else None,
     )
 
