@@ -396,6 +396,11 @@ class InviteUsage:
         return record
 
     def _receive_answer(self, record: CallRecord, response: Response, now: float) -> None:
+        answered = record.dialog
+        is_success = 200 <= response.status < 300
+        if answered is not None and is_success and answered.remote_tag != (response.to.tag or ""):
+            self._leave_fork(record, response, now)
+            return
         record.response = response
         if response.status < 200:
             self._feed(record, _I.PROVISIONAL, now)
@@ -403,6 +408,13 @@ class InviteUsage:
             self._feed(record, _I.SUCCESS, now)
         else:
             self._feed(record, _I.FAILURE, now)
+
+    def _leave_fork(self, record: CallRecord, response: Response, now: float) -> None:
+        # RFC 3261 section 13.2.2.4: a second one answered the same INVITE; one call is enough.
+        self._core.count("forked_answer")
+        other = Dialog.of_caller(record.invite, response)
+        self._core.send_ack(other.ack(record.invite), record.flow)
+        self._core.send_request(other.request("BYE"), record.flow, now)
 
     def _feed(self, record: CallRecord, given: CallInput, now: float) -> bool:
         actions = record.machine.receive(given)

@@ -391,3 +391,16 @@ def test_call_survives_its_flow_and_moves_to_the_next() -> None:
     pair.caller.calls.bye(ours, 1.0)
     pair.run_until(100.0)
     assert pair.sent("callee", "200 BYE") == [1.0]
+
+
+def test_second_answer_from_elsewhere_is_acknowledged_and_left() -> None:  # RFC 3261 13.2.2.4
+    pair = Pair()
+    pair.established()
+    other = make_response(pair.offered().request, 200, to_tag="another")
+    pair.caller.receive_data(pair.flow, other.to_bytes(), 0.0)
+    sent = [parse_datagram(data) for _, data in pair.caller.outgoing()]
+    assert [(m.method, m.to.tag) for m in sent if isinstance(m, Request)] == [
+        ("ACK", "another"),
+        ("BYE", "another"),
+    ]
+    assert pair.kinds("caller") == [CallAnswered]
