@@ -29,6 +29,8 @@ SEND_PAUSE = 0.005
 """Seconds between two such turns: about 100 Mbit/s while a new target catches up."""
 BACKLOG_BYTES = 8 * 1024 * 1024
 """What may wait behind a cached group. Beyond it all is dropped up to the next group start."""
+CONNECT_PATIENCE = 30.0
+"""How long a passive sink waits for its peer, once started."""
 GROUP_PATIENCE = 5.0
 """How long a group start is waited for before anything is sent that comes."""
 
@@ -83,6 +85,7 @@ class MediaSink:
         self._server: Any = None
         self._connection: TcpMediaConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._patience: asyncio.TimerHandle | None = None
         self._dropping_since: float | None = None
         self._packets = 0
         self._bytes = 0
@@ -110,7 +113,8 @@ class MediaSink:
     def start(self, remote: Address | None = None) -> asyncio.Future[None]:
         """Say where the packets go; over ``tcp-active`` connect there in the background.
 
-        Four attempts, one second apart; when all fail, ``closed`` carries the reason.
+        Four attempts, one second apart; when all fail, ``closed`` carries the reason. Over
+        ``tcp-passive`` the peer has 30 seconds from now to connect.
 
         Args:
             remote: The peer; None keeps what ``open_sink`` was given.
@@ -119,13 +123,15 @@ class MediaSink:
             What is done when ``ready`` is; waiting is not needed, and may be cancelled.
         """
         self.remote = remote or self.remote
-        if self.is_closed or self.remote is None:
+        if self.is_closed or (self.remote is None and self.mode != "tcp-passive"):
             return self._waitable()
         if self.mode == "udp":
             _settle(self.ready, None)
-        elif self.mode == "tcp-active" and self._connecting is None:
+        elif self.mode == "tcp-active" and self._connecting is None and self.remote is not None:
             # The sink owns this task: it is referenced here and cancelled by close().
             self._connecting = self._loop.create_task(self._connect(self.remote))
+        elif self.mode == "tcp-passive" and self._patience is None:
+            self._patience = self._loop.call_later(CONNECT_PATIENCE, self._give_up)
         return self._waitable()
 
     def send_batch(self, batch: PacketBatch) -> bool:
@@ -153,6 +159,8 @@ class MediaSink:
         _settle(self.closed, cause)
         if self._connecting is not None:
             self._connecting.cancel()
+        if self._patience is not None:
+            self._patience.cancel()
         for listening in (self._udp, self._server):
             if listening is not None:
                 listening.close()
@@ -176,6 +184,12 @@ class MediaSink:
             failed = MediaTimeout(f"no TCP media connection to {host}:{port}: {error}")
             failed.__cause__ = error
             self.close(failed)
+
+    def _give_up(self) -> None:
+        if self._connection is None:
+            host, port = self.local
+            sentence = f"nobody connected for media to {host}:{port} in {CONNECT_PATIENCE:g} s"
+            self.close(MediaTimeout(sentence))
 
     def _on_connection(self, connection: TcpMediaConnection) -> None:
         if self._connection is not None or self.is_closed:

@@ -258,6 +258,15 @@ async def test_a_slow_tcp_target_loses_whole_groups_and_the_source_goes_on(world
     stuck.close()
 
 
+async def test_a_passive_sink_does_not_wait_for_ever(world: World) -> None:
+    sink = await world.plane.open_sink("tcp-passive", host=SERVER)
+    start = world.clock.time()
+    with pytest.raises(MediaTimeout, match=r"nobody connected for media to 10\.0\.0\.1:30000"):
+        await sink.start()
+    assert world.clock.time() - start == pytest.approx(30.0)
+    assert world.plane.counts()["sinks"] == 0
+
+
 async def test_a_cancelled_wait_for_a_connection_leaves_the_sink_as_it_is(world: World) -> None:
     sink = await world.plane.open_sink("tcp-passive", host=SERVER)
     with pytest.raises(TimeoutError):
