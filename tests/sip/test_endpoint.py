@@ -346,3 +346,33 @@ async def test_calls_get_through_a_lossy_network_on_a_virtual_clock() -> None:
             assert not any(side.stack.pending().values())
             await side.aclose()
     assert net.leaks() == []
+
+
+async def test_accepted_call_without_ack_is_a_timeout() -> None:
+    async with endpoint() as callee, endpoint() as caller, asyncio.TaskGroup() as group:
+        calling = group.create_task(caller.invite(message("INVITE"), at(callee, "udp")))
+        accepting = group.create_task(failure((await first_invite(callee)).accept()))
+        call = await calling
+        assert isinstance(await accepting, TransactionTimeout)
+        assert (await call.ended).by == "remote"
+
+
+async def test_closing_frees_who_waits_for_an_ack() -> None:
+    async with endpoint() as callee, endpoint() as caller, asyncio.TaskGroup() as group:
+        calling = group.create_task(caller.invite(message("INVITE"), at(callee, "udp")))
+        accepting = group.create_task(failure((await first_invite(callee)).accept()))
+        await calling
+        await callee.aclose()
+        assert isinstance(await accepting, FlowFailed)
+
+
+async def test_endpoint_without_listening_sends_from_a_port_of_its_own() -> None:
+    client = SipEndpoint(timers=FAST, user="34020000001320000001")
+    await client.start()
+    async with endpoint() as server, serving(server, ok):
+        response = await client.request(message(), at(server, "udp"), timeout=2)
+        assert response.status == 200
+        port = response.vias[0].rport
+        contact = client.contact(at(server, "udp"))
+        assert contact == f"<sip:34020000001320000001@127.0.0.1:{port}>"
+        await client.aclose()
