@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .media.source import MediaSource
     from .registration import StateChanged
     from .station import RoleNetwork
+    from .supervisor import Supervisor
 
 logger = logging.getLogger("gb28181.device")
 
@@ -224,6 +225,11 @@ class Device:
         """Wait until the registration stands."""
         assert self.link is not None, "start the device first"
         await self.link.registered()
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """Hosts the device's tasks."""
+        return self._station.supervisor
 
     async def wait_closed(self) -> BaseException | None:
         """Wait until the device has ended; return what it died of."""

@@ -100,6 +100,7 @@ class Platform:
         silence: float = 30.0,
         linger: float = 5.0,
         asks_catalog: bool = True,
+        catalog_interval: float = 3600.0,
         network: RoleNetwork | None = None,
         plane: MediaPlane | None = None,
         timers: Timers | None = None,
@@ -124,7 +125,8 @@ class Platform:
             media_timeout: Seconds from ACK to the first packet.
             silence: Seconds without media after which a session ends.
             linger: Seconds from the last reader to BYE.
-            asks_catalog: Whether the catalogue is asked for when a device comes online.
+            asks_catalog: Whether the catalogue is asked for when a device comes online, and again.
+            catalog_interval: Seconds after which it is asked for again.
             network: Where sockets are opened; the operating system's when None.
             plane: Where media is handled; this process when None.
             timers: SIP timers.
@@ -162,6 +164,7 @@ class Platform:
         self._answer_timeout = answer_timeout
         self._media_timeout = media_timeout
         self._asks_catalog = asks_catalog
+        self._catalog_interval = catalog_interval
         self._owners: dict[str, str] = {}
         self._readers: list[EventReader] = []
         self._alarm_handlers: list[AlarmHandler] = []
@@ -180,6 +183,9 @@ class Platform:
         self.station.endpoint.on_flow_lost(self._flow_lost)
         self.station.supervisor.spawn(self._timers(), name=f"{self.station.name} timers")
         self.station.supervisor.spawn(self.commands.run(), name=f"{self.station.name} commands")
+        if self._asks_catalog:
+            name = f"{self.station.name} catalogues"
+            self.station.supervisor.spawn(self._ask_catalogs_again(), name=name)
 
     async def stop(self) -> None:
         """End every session with BYE and close everything. Idempotent."""
@@ -424,10 +430,19 @@ class Platform:
                 self._ask_catalog(device), name=f"catalogue {device.id}", on_fault=lambda _: None
             )
 
+    async def _ask_catalogs_again(self) -> None:
+        """Ask every device in turn: what no subscription told is learnt in the end all the same."""
+        while True:
+            await asyncio.sleep(self._catalog_interval)
+            for device in tuple(self.devices.values()):
+                if device.is_online:
+                    await self._ask_catalog(device)
+
     async def _ask_catalog(self, device: RemoteDevice) -> None:
         try:
             await device.catalog()
-            await device.device_info()
+            if device.info is None:
+                await device.device_info()
         except Gb28181Error as error:
             logger.warning("%s: %s", device.id, error)
 

@@ -58,6 +58,7 @@ class PlatformSection(_Secret):
     keepalive_count: int = Field(default=3, ge=1)
     min_expires: int = Field(default=60, ge=1)
     flow_grace: float = Field(default=30.0, ge=0)
+    catalog_interval: float = Field(default=3600.0, gt=0)
 
     @field_validator("listen")
     @classmethod
@@ -183,6 +184,7 @@ listen = ["udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"]
 # domain = "{domain}"              # the SIP domain; the first ten digits of the id
 # keepalive_interval = 60              # seconds; offline after interval x count
 # keepalive_count = 3
+# catalog_interval = 3600              # seconds until a device's catalogue is asked for again
 
 # [media]
 # advertise = {{ "*" = "auto" }}        # the address a peer is told, by its network

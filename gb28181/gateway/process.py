@@ -121,6 +121,7 @@ class Gateway:
             media_timeout=media.media_timeout,
             silence=media.silence,
             linger=media.idle_timeout,
+            catalog_interval=section.catalog_interval,
         )
 
     def _make_cascade(self, section: CascadeSection) -> Cascade:

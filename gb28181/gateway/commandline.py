@@ -1,0 +1,180 @@
+"""The verbs of the command line that serve a gateway, or talk to a running one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .control import ControlFailed, call, converse
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from .config import Config
+
+logger = logging.getLogger("gb28181.gateway")
+
+OK, FAILED, USAGE = 0, 1, 2
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Run the gateway until a signal or its death."""
+    from .config import DEFAULT_FILE, load, write_default
+    from .process import Gateway
+
+    log_to_stderr(verbose=options.verbose)
+    path: Path = options.config or DEFAULT_FILE
+    if options.config is None and not path.exists():
+        password = write_default(path)
+        print(f"wrote {path} (readable by you alone)")
+        print(f"device password, shown once: {password}")
+    config = load(path)
+    gateway = Gateway(config, where=path.resolve().parent)
+    return asyncio.run(_serve(gateway, config))
+
+
+async def _serve(gateway: Any, config: Config) -> int:
+    from .process import serve as run
+
+    stop = stop_on_signals()
+    print(f"gateway {config.platform.id} on {', '.join(config.platform.listen)}", flush=True)
+    cause = await run(gateway, stop)
+    if cause is not None:
+        logger.error("the gateway has died: %s", cause)
+        return FAILED
+    return OK
+
+
+def check(options: argparse.Namespace) -> int:
+    """Say what is wrong with a configuration file, by key."""
+    from .config import load
+    from .process import Gateway
+
+    config = load(options.config)
+    Gateway(config, where=options.config.resolve().parent)
+    print(
+        f"{options.config}: good. Platform {config.platform.id}, "
+        f"{len(config.cascade)} upper platforms, {len(config.device)} devices with settings"
+    )
+    return OK
+
+
+def play(options: argparse.Namespace) -> int:
+    """Record a channel into an MP4 file."""
+    try:
+        return asyncio.run(_play(options))
+    except ControlFailed as error:
+        print(f"gb28181: {error}", file=sys.stderr)
+        return USAGE if error.code == "not-running" else FAILED
+
+
+async def _play(options: argparse.Namespace) -> int:
+    arguments = {
+        "channel": options.channel,
+        "seconds": options.seconds,
+        "output": str(options.output.resolve()),
+        "snapshot": str(options.snapshot.resolve()) if options.snapshot else None,
+        "retry": options.retry,
+    }
+    async for message in converse(control_path(options), "play", **arguments):
+        if "progress" in message:
+            left = message["progress"].get("left", 0.0)
+            print(f"\r{options.channel}: {left:4.0f} s left ", end="", file=sys.stderr)
+            continue
+        done = message["result"]
+        print(file=sys.stderr)
+        print(
+            f"{' '.join(done['paths'])}: {done['video']}"
+            + (f" + {done['audio']}" if done["audio"] else "")
+            + f", {done['frames']} pictures, {done['duration']:.1f} s, {done['lost']} packets lost"
+        )
+        for gap in done["gaps"]:
+            print(f"  gap of {gap['missing_frames']} pictures")
+    return OK
+
+
+def status(options: argparse.Namespace) -> int:
+    """Print what the running gateway does."""
+    try:
+        state = asyncio.run(call(control_path(options), "status"))
+    except ControlFailed as error:
+        print(f"gb28181: {error}", file=sys.stderr)
+        return USAGE
+    if options.json:
+        print(json.dumps(state, ensure_ascii=False, indent=2))
+    else:
+        for line in describe(state):
+            print(line)
+    return OK
+
+
+def describe(state: dict[str, Any]) -> list[str]:
+    """The status in lines for people."""
+    lines = [f"{state['id']} listens on {', '.join(state['listening'])}", "", "devices"]
+    for device in state["devices"]:
+        mark = "online " if device["online"] else "offline"
+        where = f"{device['transport']} {device['address']}" if device["address"] else "-"
+        lines.append(f"  {device['id']}  {mark}  {where}  {device['channels']} channels")
+    lines.append("streams")
+    for stream in state["streams"]:
+        rate = f"{stream['frame_rate']:.1f} fps" if stream["frame_rate"] else "-"
+        lines.append(
+            f"  {stream['channel']}  {stream['stage']}  {stream['mode']}  "
+            f"{stream['video'] or '-'}  {rate}  {stream['lost']} lost  {stream['users']} readers"
+        )
+    lines.append("upper platforms")
+    for link in state["cascades"]:
+        reason = f" ({link['reason']})" if not link["registered"] and link["reason"] else ""
+        lines.append(
+            f"  {link['upper']}  {link['server']}  {link['state'].lower()}{reason}  "
+            f"{len(link['viewers'])} viewers"
+        )
+    return lines
+
+
+def control_path(options: argparse.Namespace) -> Path:
+    """The control socket that was asked for, or the one that the configuration names."""
+    from pathlib import Path
+
+    if options.control is not None:
+        return Path(options.control)
+    from .config import DEFAULT_FILE, load
+
+    path: Path = options.config or DEFAULT_FILE
+    if not path.exists():
+        raise ControlFailed(
+            "not-running",
+            f"no {path} here: name the control socket with --control, or run in its folder",
+        )
+    return path.resolve().parent / load(path).control.socket
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set; a second signal ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            loop.remove_signal_handler(number)
+            signal.raise_signal(number)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number)
+    return stop
+
+
+def log_to_stderr(*, verbose: bool) -> None:
+    """Log to stderr, one line an event."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)

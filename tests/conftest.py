@@ -1,0 +1,48 @@
+"""What all tests share: which files need an extra, and that a file left out is told."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+# Everything else must pass on a plain install of the wheel.
+NEEDED_PACKAGES = {
+    "gb28181/media/test_packets.py": ("av", "numpy"),
+    "gb28181/media/test_pattern.py": ("av", "numpy"),
+    "gb28181/media/test_reading.py": ("av", "numpy"),
+    "gb28181/media/test_record.py": ("av", "numpy"),
+    "gb28181/media/test_source.py": ("av", "numpy"),
+    "gb28181/gateway": ("av", "numpy", "pydantic"),
+    "gb28181/testing/test_init.py": ("av",),
+    "rtp/mpegps/test_ffmpeg.py": ("av",),
+    "rtp/mpegps/test_syntax.py": ("construct", "bitstring"),
+    "conformance": ("construct",),
+    "examples": ("av", "fastapi", "httpx"),
+    "processes": ("av", "numpy", "pydantic"),
+}
+
+
+def missing_for(path: Path) -> list[str]:
+    """The packages that a test file needs and that are not installed."""
+    place = path.relative_to(TESTS).as_posix()
+    packages = NEEDED_PACKAGES.get(place, ())
+    return [name for name in packages if importlib.util.find_spec(name) is None]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what cannot run here."""
+    if TESTS in collection_path.parents and missing_for(collection_path):
+        return True
+    return None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out, and why."""
+    for place in NEEDED_PACKAGES:
+        missing = missing_for(TESTS / place)
+        if missing:
+            terminalreporter.write_line(f"not run: tests/{place} needs {', '.join(missing)}")
