@@ -44,6 +44,11 @@ class Supervisor:
         """How many tasks the role runs now."""
         return len(self._tasks)
 
+    @property
+    def task_names(self) -> list[str]:
+        """What the role runs now, for the leak check."""
+        return sorted(task.get_name() for task in self._tasks)
+
     async def start(self) -> None:
         """Start the hosting task; a supervisor that was stopped may be started again."""
         if self._main is not None and not self._main.done():

@@ -9,16 +9,21 @@ if TYPE_CHECKING:
     from .link import Conditions, Traced
     from .nat import Nat
     from .network import SimulatedNetwork
+    from .simulation import SimulatedDevice, Simulation
+    from .synthetic import synthetic_clip
 
 __all__ = [
     "ClockRanAway",
     "Conditions",
     "Nat",
     "NothingCanHappen",
+    "SimulatedDevice",
     "SimulatedHost",
     "SimulatedNetwork",
+    "Simulation",
     "Traced",
     "VirtualClock",
+    "synthetic_clip",
 ]
 
 _MODULES = {
@@ -26,10 +31,13 @@ _MODULES = {
     "Conditions": "link",
     "Nat": "nat",
     "NothingCanHappen": "clock",
+    "SimulatedDevice": "simulation",
     "SimulatedHost": "host",
     "SimulatedNetwork": "network",
+    "Simulation": "simulation",
     "Traced": "link",
     "VirtualClock": "clock",
+    "synthetic_clip": "synthetic",
 }
 
 
