@@ -119,6 +119,7 @@ class Receiver:
         self.transport = MediaTransport.UDP if is_udp else MediaTransport.TCP
         self.batches: Stream[PacketBatch] = batch_stream(keep_group=keep_group)
         self.units: Stream[AccessUnit] = unit_stream(pause=None if is_udp else self._set_paused)
+        self.units.on_first_reader = self._replay
         self.closed: asyncio.Future[None] = self._loop.create_future()
         """Done when the receiver has ended; the exception is the cause."""
         self.closed.add_done_callback(_look_at)
@@ -352,14 +353,28 @@ class Receiver:
     # ---- access units ----
 
     def _make_units(self, batch: PacketBatch, now: float) -> None:
-        batches = [batch]
         if self._depacketizer is None:
-            self._depacketizer = Depacketizer(ordered=self.mode != "udp")
-            # A first reader that comes late sees a picture at once. The group holds this batch.
-            group = current_group(self.batches)
-            batches = group if len(group) > 1 else batches
-        for each in batches:
-            self._publish(self._depacketizer.push(each, now))
+            self._start_units([batch])
+            return
+        self._publish(self._depacketizer.push(batch, now))
+        self._arm_reorder()
+
+    def _replay(self) -> None:
+        """A first reader that comes late sees a picture at once, not with the next packet."""
+        group = current_group(self.batches)
+        if self.is_closed or self._depacketizer is not None or not group:
+            return
+        try:
+            self._start_units(group)
+        except Exception as error:
+            logger.exception("receiver %s:%d failed and was closed", *self.local)
+            self.close(error)
+
+    def _start_units(self, batches: list[PacketBatch]) -> None:
+        self._depacketizer = Depacketizer(ordered=self.mode != "udp")
+        now = self._loop.time()
+        for batch in batches:
+            self._publish(self._depacketizer.push(batch, now))
         self._arm_reorder()
 
     def _publish(self, units: list[AccessUnit]) -> None:

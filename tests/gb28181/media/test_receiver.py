@@ -402,6 +402,19 @@ async def test_a_late_reader_of_units_gets_the_group_that_was_not_demultiplexed(
     assert [each async for each in reader] == as_sent(units[10:])
 
 
+async def test_a_late_reader_of_units_gets_the_picture_without_waiting_for_a_packet(
+    world: World,
+) -> None:
+    receiver = await world.receiver()
+    receiver.expect(ssrc=SSRC, host=CAMERA)
+    units = [unit(number) for number in range(13)]
+    world.send(receiver, packets(units))
+    await asyncio.sleep(0.1)
+    reader = receiver.units.reader()
+    assert reader.waiting == 3
+    assert [await anext(reader) for _ in range(3)] == as_sent(units[10:])
+
+
 async def test_receiver_reports_go_to_the_port_above_every_five_seconds(world: World) -> None:
     heard: list[bytes] = []
     above = world.camera.open_udp((CAMERA, 6001), lambda _b, _s: None)
