@@ -1,0 +1,28 @@
+#!/bin/sh
+# Installs the foreign programs that the interop tests talk to. pjsua2 comes with the extra "peer".
+set -eu
+
+packages="sip-tester tshark ffmpeg"
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "not root: nothing installed; the interop tests need $packages" >&2
+    exit 0
+fi
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "no apt-get here: nothing installed; the interop tests need $packages" >&2
+    exit 0
+fi
+
+missing=
+for pair in sipp:sip-tester tshark:tshark dumpcap:tshark ffmpeg:ffmpeg ffprobe:ffmpeg; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
+done
+if [ -z "$missing" ]; then
+    echo "all there: $packages"
+    exit 0
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086  # a list of words is meant
+apt-get install -y -qq --no-install-recommends $packages
