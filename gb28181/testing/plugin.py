@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 try:
     from pytest_asyncio import fixture
 except ImportError:  # another plug-in for coroutines takes a plain fixture
-    from pytest import fixture  # type: ignore[no-redef]
+    from pytest import fixture  # type: ignore[no-redef]  # noqa: PT013
 
 if TYPE_CHECKING:
     from .simulation import Simulation

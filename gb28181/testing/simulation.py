@@ -14,6 +14,7 @@ from ..supervisor import Supervisor
 from .clock import VirtualClock
 from .families import FAMILIES, Family
 from .network import SimulatedNetwork
+from .scripted import ScriptedDevice
 from .synthetic import synthetic_clip
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Simulation:
         self._supervisor = Supervisor("simulation")
         self._roles: dict[Platform | Device | Cascade, SimulatedHost] = {}
         self._platforms: list[Platform] = []
+        self._scripted: list[ScriptedDevice] = []
         self._device_count = 0
         self._host_count = 0
 
@@ -135,6 +137,8 @@ class Simulation:
             await self._supervisor.stop()
             for role in reversed(tuple(self._roles)):
                 await role.stop()
+            for device in self._scripted:
+                await device.stop()
             # Closed transports and the last packets on their way end in the next turns.
             await asyncio.sleep(1.0)
         finally:
@@ -202,16 +206,14 @@ class Simulation:
         known = FAMILIES.get(family)
         if known is None:
             raise ValueError(f"family {family!r} is none of {', '.join(FAMILIES)}")
-        if platform is None:
-            if not self._platforms:
-                raise ValueError("start a platform first")
-            platform = self._platforms[0]
+        platform = platform or self._first_platform()
         self._device_count += 1
         host = self.network.host(address or self._address("10.0.1"))
         device_id = f"{DOMAIN}00{known.type_code}{self._device_count:07d}"
+        server = server_address or self.host_of(platform).address
         settings = {
             "device_id": device_id,
-            "server": f"{transport}://{server_address or self.host_of(platform).address}:{SIP_PORT}",
+            "server": f"{transport}://{server}:{SIP_PORT}",
             "server_id": platform.id,
             "password": PASSWORD,
             "nameplate": known.nameplate,
@@ -222,6 +224,28 @@ class Simulation:
         simulated = SimulatedDevice(lambda: Device(**settings), host, self)
         await self.keep(simulated.role, host)
         return simulated
+
+    async def scripted(
+        self, *, platform: Platform | None = None, device_id: str | None = None
+    ) -> ScriptedDevice:
+        """Start a device that does what the test says; it registers when told.
+
+        Raises:
+            ValueError: There is no platform yet.
+        """
+        platform = platform or self._first_platform()
+        self._device_count += 1
+        host = self.network.host(self._address("10.0.2"))
+        device = ScriptedDevice(
+            device_id or f"{DOMAIN}00132{self._device_count:07d}",
+            server=f"udp://{self.host_of(platform).address}:{SIP_PORT}",
+            server_id=platform.id,
+            password=PASSWORD,
+            host=host,
+        )
+        await device.start()
+        self._scripted.append(device)
+        return device
 
     async def cascade(
         self,
@@ -341,7 +365,7 @@ class Simulation:
         that have vanished are not.
         """
         found: list[str] = []
-        running: set[str] = set()
+        running = {device.host.address for device in self._scripted if device.is_running}
         for role, host in self._roles.items():
             station = _station(role)
             if not station.supervisor.is_running:
@@ -355,6 +379,11 @@ class Simulation:
         return found
 
     # -- private
+
+    def _first_platform(self) -> Platform:
+        if not self._platforms:
+            raise ValueError("start a platform first")
+        return self._platforms[0]
 
     def _address(self, network: str) -> str:
         self._host_count += 1
