@@ -430,7 +430,7 @@ class Cascade:
         finally:
             self.viewers.remove(viewer)
             viewer.relay.close()
-            if not call.ended.done():
+            if not call.is_ended:
                 await call.bye(reason=reason)
 
     # The link -------------------------------------------------------------------------------

@@ -438,7 +438,7 @@ class Device:
             self.sessions.remove(outgoing)
             sink.close()
             self._ssrcs.release(outgoing.ssrc)
-            if not call.ended.done():
+            if not call.is_ended:
                 await call.bye(reason=reason)
 
     def _link_state(self, change: StateChanged) -> None:

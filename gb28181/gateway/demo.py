@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import secrets
 import shutil
 import signal
@@ -116,9 +117,10 @@ def demo(options: argparse.Namespace) -> int:
     """Run the demo; return 0 when every channel was recorded."""
     try:
         return asyncio.run(_Demo(options).run())
-    except Failed as error:
-        print(f"gb28181 demo: {error}", file=sys.stderr)
-        return 1
+    except* Failed as errors:
+        for error in errors.exceptions:
+            print(f"gb28181 demo: {error}", file=sys.stderr)
+    return 1
 
 
 class _Demo:
@@ -321,6 +323,9 @@ class _Demo:
         for row in self._rows:
             if row.result:
                 print(f"  {_recorded(row)}")
+        (self._output / "report.json").write_text(
+            json.dumps([_facts(row) for row in self._rows], ensure_ascii=False, indent=2), "utf-8"
+        )
         for row in failed:
             print(f"  {row.channel_id} failed: {row.failure or 'no recording'}")
         print(f"after {time.monotonic() - self._began:.1f} s", flush=True)
@@ -348,6 +353,17 @@ def _recorded(row: Row) -> str:
         + f", {done['frames']} pictures, {done['duration']:.1f} s"
         + (f", {gaps} pictures missing in {len(done['gaps'])} gaps" if gaps else "")
     )
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    """One channel of the report for machines."""
+    return {
+        "channel": row.channel_id,
+        "name": row.name,
+        "about": row.villager.about,
+        "failure": row.failure if not row.result else None,
+        **row.result,
+    }
 
 
 def _file_name(text: str) -> str:

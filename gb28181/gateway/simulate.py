@@ -11,7 +11,7 @@ from ..device import Device, DeviceChannel, Nameplate
 from ..edition import Edition
 from ..errors import ConfigError
 from ..manscdp.catalog import CatalogItem
-from ..media.source import PatternSource, file_clip
+from ..media.source import PatternSource, file_clip, pattern_clip
 from .commandline import FAILED, OK, log_to_stderr, stop_on_signals
 from .control import ControlServer
 
@@ -109,8 +109,12 @@ def _source(options: argparse.Namespace) -> Callable[[], MediaSource]:
     if options.file is not None:
         source = file_clip(options.file)
         return lambda: source
-    video, audio = _VIDEO[options.video], _AUDIO[options.audio]
+    video, audio = _VIDEO[options.video], _audio(options)
     return lambda: PatternSource(video=video, audio=audio)
+
+
+def _audio(options: argparse.Namespace) -> Codec | None:
+    return _AUDIO[options.audio]
 
 
 def _ports(text: str) -> range:
@@ -122,6 +126,9 @@ def _ports(text: str) -> range:
 
 async def _run(device: Device, options: argparse.Namespace) -> int:
     stop = stop_on_signals()
+    if options.file is None:
+        # Encoded before anybody can ask for it, so that the first viewer does not wait.
+        await asyncio.to_thread(pattern_clip, video=_VIDEO[options.video], audio=_audio(options))
     async with device:
         control: ControlServer | None = None
         if options.control is not None:

@@ -233,7 +233,7 @@ class MediaSession:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         except (MediaTimeout, OSError) as error:
             return self.why(error)
-        if not self.call.ended.done():
+        if not self.call.is_ended:
             return self.why(self.receiver.closed.exception() or MediaTimeout("media ended"))
         gone = self.call.ended.result()
         return Cause(
@@ -251,7 +251,7 @@ class MediaSession:
         self.ended.set_result(cause)
         self.receiver.close(None)
         try:
-            if self.call is not None and not self.call.ended.done():
+            if self.call is not None and not self.call.is_ended:
                 # Shielded under its own time limit: a cancelled caller cannot skip the goodbye.
                 await asyncio.shield(
                     asyncio.ensure_future(self.call.bye(reason=cause.code, timeout=_GOODBYE))
