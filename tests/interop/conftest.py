@@ -11,6 +11,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
@@ -135,6 +136,12 @@ class Sipp:
         for switch, (option, name) in traces.items():
             command += [switch, option, str(self._folder / name)]
         self._process = await start(*command, output=self._folder / "screen")
+        await until(self._is_open, f"SIPp opens port {self.port}\n{self.story()}")
+
+    def _is_open(self) -> bool:
+        """Whether its port is taken; asked of the kernel, as a try to bind would be in its way."""
+        tables = [Path(f"/proc/net/{name}").read_text() for name in ("udp", "tcp")]
+        return any(f" 0100007F:{self.port:04X} " in table for table in tables)
 
     def read(self, name: str) -> str:
         """Read one of its files: ``log``, ``errors``, ``messages`` or ``screen``."""
@@ -153,9 +160,15 @@ class Sipp:
         assert match, self.story()
         return match
 
-    async def finished(self) -> None:
-        """Wait for its end and hold it to: every call a success, nothing unexpected."""
+    async def finished(self, *, stop: bool = False) -> None:
+        """Wait for its end and hold it to: every call a success, nothing unexpected.
+
+        Args:
+            stop: Ask it to end when the running calls have; a scenario that waits goes on else.
+        """
         assert self._process is not None
+        if stop and self._process.returncode is None:
+            self._process.send_signal(signal.SIGUSR1)
         async with asyncio.timeout(10):
             code = await self._process.wait()
         assert code == 0, self.story()
