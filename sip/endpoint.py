@@ -5,56 +5,26 @@ import logging
 import secrets
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal
 
-from .conversation import CLOSED, IncomingRequests
+from .conversation import CLOSED
 from .conversation import Call as Call
 from .conversation import IncomingCall as IncomingCall
 from .conversation import IncomingInvite as IncomingInvite
 from .conversation import IncomingRequest as IncomingRequest
 from .conversation import OutgoingCall as OutgoingCall
-from .errors import CallRejected, FlowFailed, LocalProtocolError, SipError, TransactionTimeout
-from .events import (
-    CallAcknowledged,
-    CallAnswered,
-    CallEnded,
-    CallFailed,
-    CallKey,
-    CallProgress,
-    CallRefused,
-    CallReleased,
-    CallUnacknowledged,
-    Event,
-    FlowBroken,
-    FlowLost,
-    InviteCancelled,
-    InviteReceived,
-    RequestReceived,
-    ResponseReceived,
-    TransactionFlowLost,
-    TransactionKey,
-    TransactionTimedOut,
-)
+from .delivery import Delivery, PendingInvite
+from .errors import FlowFailed, LocalProtocolError, TransactionTimeout
+from .events import CallKey, Event, TransactionKey
 from .flow import Address, Flow
 from .message import Request, Response
+from .sockets import Sockets
 from .stack import DEFAULT_TIMERS, SipStack
 from .timers import Timers
 from .trace import TraceRecord, make_record
-from .transport import (
-    Network,
-    TcpTransport,
-    UdpTransport,
-    is_literal,
-    is_wildcard,
-    parse_address,
-    routed_host,
-)
-from .uri import SipUri
+from .transport import Network
 
 logger = logging.getLogger("gb28181.sip")
-
-RETRY_AFTER = (("Retry-After", "10"),)
 
 
 def random_token() -> str:
@@ -93,27 +63,20 @@ class SipEndpoint:
             token: Returns random text.
             user: User part of our Contact.
         """
-        self.listening: list[tuple[str, Address]] = []
-        self.stack = SipStack(timers=timers, token=token, sent_by=self._sent_by)
+        self._sockets = Sockets(self, listen=listen, network=network, local_host=local_host)
+        self.listening: list[tuple[str, Address]] = self._sockets.listening
+        self.stack = SipStack(timers=timers, token=token, sent_by=self._sockets.sent_by)
         self.counters: Counter[str] = self.stack.counters
         self.user_agent = user_agent
-        self._listen = [parse_address(text) for text in listen]
-        self._network = network
-        self._local_host = local_host
         self._tap = tap
         self._token = token
         self._user = user
-        self._inbox = IncomingRequests(inbox)
-        self._udp: dict[Address, UdpTransport] = {}
-        self._tcp: TcpTransport | None = None
-        self._answers: dict[TransactionKey, asyncio.Future[Response]] = {}
-        self._invites: dict[CallKey, PendingInvite] = {}
-        self._offered: dict[CallKey, IncomingInvite] = {}
-        self._calls: dict[CallKey, Call] = {}
+        self._delivery = Delivery(self, inbox=inbox, close_flow=self._sockets.close_flow)
+        self._inbox = self._delivery.inbox
+        self._calls = self._delivery.calls
         self._flow_lost: list[Callable[[Flow], None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
-        self._opening_udp = asyncio.Lock()
         self._events: deque[Event] = deque()
         self._is_pumping = False
         self._is_closed = False
@@ -126,15 +89,8 @@ class SipEndpoint:
         Raises:
             OSError: A port is in use; nothing stays open then.
         """
-        self._open_tcp()
         try:
-            for transport, (host, port) in self._listen:
-                local = (host or "0.0.0.0", port)
-                if transport == "udp":
-                    actual = await self._bind(local)
-                else:
-                    actual = await self._open_tcp().listen(local)
-                self.listening.append((transport, actual))
+            await self._sockets.start()
         except OSError:
             await self.aclose()
             raise
@@ -145,23 +101,8 @@ class SipEndpoint:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        closed = FlowFailed(CLOSED)
-        for answer in self._answers.values():
-            _fail(answer, closed)
-        for pending in self._invites.values():
-            _fail(pending.answer, closed)
-        for offered in list(self._offered.values()):
-            offered.withdraw()
-        for call in list(self._calls.values()):
-            call.set_ended(CallEnded(call=call.key, by="lost", text=CLOSED))
-            call.set_released()
-        self._calls.clear()
-        self._inbox.close()
-        if self._tcp is not None:
-            await self._tcp.aclose()
-        for udp in list(self._udp.values()):
-            await udp.aclose()
-        self._udp.clear()
+        self._delivery.close()
+        await self._sockets.aclose()
 
     def on_flow_lost(self, callback: Callable[[Flow], None]) -> None:
         """Let a function be called with each connection that ends."""
@@ -183,13 +124,7 @@ class SipEndpoint:
 
     def contact(self, target: Flow | str) -> str:
         """Return our Contact value as the peer at the other end should see it."""
-        if isinstance(target, Flow):
-            transport, (host, port) = target.transport, self._sent_by(target)
-        else:
-            transport, remote = parse_address(target)
-            host, port = self._sent_by(Flow(transport, ("", 0), remote))
-        parameters: dict[str, str | None] = {"transport": "tcp"} if transport == "tcp" else {}
-        return f"<{SipUri('sip', self._user, host, port or None, parameters)}>"
+        return self._sockets.contact(self._user, target)
 
     async def request(
         self, request: Request, target: Flow | str, *, timeout: float | None = None
@@ -212,7 +147,7 @@ class SipEndpoint:
             raise LocalProtocolError(f"{request.method} is not sent as a plain request")
         try:
             async with asyncio.timeout(timeout):
-                flow = await self._reach(target)
+                flow = await self._sockets.reach(target)
                 sent = self._completed(request, flow)
                 return await self.wait_for_response(
                     lambda now: self.stack.send_request(sent, flow, now)
@@ -248,12 +183,12 @@ class SipEndpoint:
         answer: asyncio.Future[OutgoingCall] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(timeout):
-                flow = await self._reach(target)
+                flow = await self._sockets.reach(target)
                 sent = self._completed(request, flow)
                 if "Contact" not in sent.headers:
                     sent.headers.add("Contact", self.contact(flow))
                 key = self.stack.calls.invite(sent, flow, self.now())
-                self._invites[key] = PendingInvite(sent, flow, answer, on_progress)
+                self._delivery.invites[key] = PendingInvite(sent, flow, answer, on_progress)
                 self.pump()
                 call = await answer
         except TimeoutError as exc:
@@ -262,7 +197,7 @@ class SipEndpoint:
             if answer.done() and not answer.cancelled():
                 answer.exception()  # nobody may be left to be told
             if key is not None:
-                self._invites.pop(key, None)
+                self._delivery.invites.pop(key, None)
                 if call is None:
                     self._calls.pop(key, None)
                     self.stack.calls.cancel(key, self.now())
@@ -277,7 +212,7 @@ class SipEndpoint:
 
     def adopt(self, call: IncomingCall) -> None:
         """Deliver events of a call to its object from now on."""
-        self._offered.pop(call.key, None)
+        self._delivery.offered.pop(call.key, None)
         self._calls[call.key] = call
 
     async def wait_for_response(self, send: Callable[[float], TransactionKey]) -> Response:
@@ -286,12 +221,12 @@ class SipEndpoint:
             raise FlowFailed(CLOSED)
         key = send(self.now())
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._answers[key] = answer
+        self._delivery.answers[key] = answer
         try:
             self.pump()
             return await answer
         finally:
-            self._answers.pop(key, None)
+            self._delivery.answers.pop(key, None)
             if answer.done() and not answer.cancelled():
                 answer.exception()
             else:
@@ -313,7 +248,7 @@ class SipEndpoint:
                     self._write(flow, data)
                 while self._events:  # one by one: a user's callback that raises loses no other
                     event = self._events.popleft()
-                    _ON[type(event)](self, event)
+                    self._delivery.deliver(event)
         finally:
             self._is_pumping = False
         self._arm()
@@ -343,74 +278,6 @@ class SipEndpoint:
 
     # Within.
 
-    async def _reach(self, target: Flow | str) -> Flow:
-        if self._is_closed:
-            raise FlowFailed(CLOSED)
-        if isinstance(target, Flow):
-            return target
-        transport, (host, port) = parse_address(target)
-        if transport == "tcp":
-            return await self._open_tcp().connect((host, port))
-        host = await self._resolve(host)
-        local = next((local for local in self._udp if (":" in local[0]) == (":" in host)), None)
-        if local is None:
-            local = await self._open_client_udp("::" if ":" in host else "0.0.0.0")
-        return Flow("udp", local, (host, port))
-
-    async def _resolve(self, host: str) -> str:
-        if is_literal(host):
-            return host
-        resolve = getattr(self._net(), "getaddrinfo", None)
-        if resolve is None:
-            return host
-        try:
-            return str((await resolve(host, None))[0][4][0])
-        except OSError as exc:
-            raise FlowFailed(f"{host} is not known: {exc}") from exc
-
-    async def _open_client_udp(self, host: str) -> Address:
-        async with self._opening_udp:
-            for local in self._udp:
-                if (":" in local[0]) == (":" in host):
-                    return local
-            try:
-                return await self._bind((host, 0))
-            except OSError as exc:
-                raise FlowFailed(str(exc)) from exc
-
-    async def _bind(self, local: Address) -> Address:
-        udp = await UdpTransport.open(self._net(), self, local)
-        if self._is_closed:
-            await udp.aclose()
-            raise FlowFailed(CLOSED)
-        self._udp[udp.local] = udp
-        return udp.local
-
-    def _net(self) -> Network:
-        # A loop has these methods, with overloads that a Protocol cannot match.
-        return self._network or cast("Network", asyncio.get_running_loop())
-
-    def _open_tcp(self) -> TcpTransport:
-        if self._tcp is None:
-            self._tcp = TcpTransport(self._net(), self)
-        return self._tcp
-
-    def _sent_by(self, flow: Flow) -> Address:
-        host, port = flow.local
-        for transport, (bound, number) in self.listening:
-            if transport == flow.transport and (bound == host or is_wildcard(bound) or not host):
-                port = number
-                host = host or bound
-                break
-        if not port and flow.transport == "udp" and self._udp:
-            port = next(iter(self._udp))[1]
-        chosen = self._local_host(flow.remote[0]) if self._local_host is not None else None
-        if chosen:
-            return chosen, port
-        if is_wildcard(host):
-            host = routed_host(self._net(), flow.remote[0])
-        return host, port
-
     def _completed(self, request: Request, flow: Flow) -> Request:
         headers = request.headers.copy()
         sender = headers.get("From")
@@ -432,12 +299,7 @@ class SipEndpoint:
         return sent
 
     def _write(self, flow: Flow, data: bytes) -> None:
-        if flow.transport == "udp":
-            udp = self._udp.get(flow.local)
-            sent = udp is not None and udp.send(flow, data)
-        else:
-            sent = self._tcp is not None and self._tcp.send(flow, data)
-        if sent:
+        if self._sockets.send(flow, data):
             self._record("out", flow, data)
         else:
             self.counters["send_failed"] += 1
@@ -462,119 +324,3 @@ class SipEndpoint:
         # call_at may come a clock tick early; what is due then must not be set again and again.
         self.stack.handle_timeout(max(self.now(), self._armed_for or 0.0))
         self.pump()
-
-    def _on_response(self, event: ResponseReceived) -> None:
-        answer = self._answers.get(event.key)
-        if answer is not None and not answer.done() and event.response.status >= 200:
-            answer.set_result(event.response)
-
-    def _on_timeout(self, event: TransactionTimedOut) -> None:
-        if event.key in self._answers:
-            _fail(self._answers[event.key], TransactionTimeout(f"{event.method}: no answer"))
-
-    def _on_transaction_lost(self, event: TransactionFlowLost) -> None:
-        if event.key in self._answers:
-            _fail(self._answers[event.key], FlowFailed(f"{event.flow} was lost"))
-
-    def _on_flow_lost(self, event: FlowLost) -> None:
-        """Do nothing: ``lost`` tells our users, and a send to a dead flow is no second loss."""
-
-    def _on_flow_broken(self, event: FlowBroken) -> None:
-        logger.warning("%s is closed: %s", event.flow, event.reason)
-        if self._tcp is not None:
-            self._tcp.close_flow(event.flow)
-
-    def _on_request(self, event: RequestReceived) -> None:
-        call = None if event.call is None else self._calls.get(event.call)
-        incoming = IncomingRequest(self, event.key, event.request, event.flow, call)
-        if not self._inbox.offer(incoming):
-            self.counters["inbox_full"] += 1
-            incoming.respond(503, headers=RETRY_AFTER)
-
-    def _on_invite(self, event: InviteReceived) -> None:
-        incoming = IncomingInvite(self, event.call, event.key, event.request, event.flow)
-        self._offered[event.call] = incoming
-        if not self._inbox.offer(incoming):
-            self.counters["inbox_full"] += 1
-            incoming.reject(503, headers=RETRY_AFTER)
-
-    def _on_invite_cancelled(self, event: InviteCancelled) -> None:
-        offered = self._offered.pop(event.call, None)
-        if offered is not None:
-            offered.withdraw()
-
-    def _on_progress(self, event: CallProgress) -> None:
-        pending = self._invites.get(event.call)
-        if pending is not None and pending.on_progress is not None:
-            pending.on_progress(event.response)
-
-    def _on_answered(self, event: CallAnswered) -> None:
-        pending = self._invites.get(event.call)
-        if pending is None or pending.answer.done():
-            self.stack.calls.cancel(event.call, self.now())
-            return
-        call = OutgoingCall(self, event.call, pending.sent, pending.flow, event.response)
-        self._calls[event.call] = call
-        pending.answer.set_result(call)
-
-    def _on_refused(self, event: CallRefused) -> None:
-        self._fail_invite(event.call, CallRejected(event.response))
-
-    def _on_failed(self, event: CallFailed) -> None:
-        error = FlowFailed(event.text) if event.flow_lost else TransactionTimeout(event.text)
-        self._fail_invite(event.call, error)
-
-    def _on_acknowledged(self, event: CallAcknowledged | CallUnacknowledged) -> None:
-        call = self._calls.get(event.call)
-        if isinstance(call, IncomingCall):
-            call.set_acknowledged(event.request if isinstance(event, CallAcknowledged) else None)
-
-    def _on_ended(self, event: CallEnded) -> None:
-        if event.call in self._calls:
-            self._calls[event.call].set_ended(event)
-
-    def _on_released(self, event: CallReleased) -> None:
-        self._offered.pop(event.call, None)
-        released = self._calls.pop(event.call, None)
-        if released is not None:
-            released.set_released()
-
-    def _fail_invite(self, key: CallKey, error: SipError) -> None:
-        pending = self._invites.get(key)
-        if pending is not None:
-            _fail(pending.answer, error)
-
-
-@dataclass(frozen=True, slots=True)
-class PendingInvite:
-    """An INVITE of ours that somebody waits for."""
-
-    sent: Request
-    flow: Flow
-    answer: asyncio.Future[OutgoingCall]
-    on_progress: Callable[[Response], None] | None
-
-
-def _fail(future: asyncio.Future[Any], error: SipError) -> None:
-    if not future.done():
-        future.set_exception(error)
-
-
-_ON: dict[type[Event], Callable[[SipEndpoint, Any], None]] = {
-    ResponseReceived: SipEndpoint._on_response,
-    TransactionTimedOut: SipEndpoint._on_timeout,
-    TransactionFlowLost: SipEndpoint._on_transaction_lost,
-    RequestReceived: SipEndpoint._on_request,
-    FlowLost: SipEndpoint._on_flow_lost,
-    FlowBroken: SipEndpoint._on_flow_broken,
-    InviteReceived: SipEndpoint._on_invite,
-    InviteCancelled: SipEndpoint._on_invite_cancelled,
-    CallProgress: SipEndpoint._on_progress,
-    CallAnswered: SipEndpoint._on_answered,
-    CallRefused: SipEndpoint._on_refused,
-    CallFailed: SipEndpoint._on_failed,
-    CallAcknowledged: SipEndpoint._on_acknowledged,
-    CallUnacknowledged: SipEndpoint._on_acknowledged,
-    CallEnded: SipEndpoint._on_ended,
-    CallReleased: SipEndpoint._on_released,
-}

@@ -124,8 +124,8 @@ async def test_platform_calls_back_over_the_flow_of_the_registration(transport: 
             host, port = registration.flow.remote
             again = await server.request(message(), f"{transport}://{host}:{port}", timeout=2)
             assert again.status == 200
-        assert server._tcp is not None
-        assert len(server._tcp) == (1 if transport == "tcp" else 0)
+        assert server._sockets.tcp is not None
+        assert len(server._sockets.tcp) == (1 if transport == "tcp" else 0)
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
@@ -286,7 +286,7 @@ async def test_garbage_is_counted_and_the_endpoint_goes_on() -> None:
         address = server.listening[0][1]
         flow = Flow("udp", client.listening[0][1], address)
         for garbage in (b"\x00\xff garbage", b"", b"INVITE\r\n\r\n", b"SIP/2.0 200 OK\r\n\r\n"):
-            client._udp[flow.local].send(flow, garbage)
+            client._sockets.udp[flow.local].send(flow, garbage)
         assert (await client.request(message(), at(server, "udp"))).status == 200
         assert server.counters["malformed"] >= 2
         assert server.counters["fault"] == 0
