@@ -164,7 +164,11 @@ class Play:
             PlatformFailed: The platform is not running.
         """
         self._host.check()
-        lease = await self._host.streams.acquire(self._key)
+        try:
+            lease = await self._host.streams.acquire(self._key)
+        except SessionLost:
+            self._host.check()  # a platform that died is what the caller is to be told
+            raise
         try:
             await lease.session.flowing()
         except MediaTimeout as error:

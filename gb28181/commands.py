@@ -59,7 +59,12 @@ class Commands:
             DeviceNotOnline: It is not registered, or cannot be reached.
             NoAnswer: It did not answer within 10 s, nor when asked once more.
             RequestRejected: It refused the request.
+            PlatformFailed: The platform is not running, or died meanwhile.
         """
+        supervisor = self._platform.station.supervisor
+        await supervisor.run(self._send(device, message), name=f"{message.cmd_type} {device.id}")
+
+    async def _send(self, device: RemoteDevice, message: Message) -> None:
         binding = device.require_binding()
         body = encode(message, device.edition, device.quirks.charset)
         station = self._platform.station
@@ -92,8 +97,14 @@ class Commands:
             NoAnswer: Nothing came at all.
             DeviceNotOnline: As ``send``.
             RequestRejected: As ``send``.
+            PlatformFailed: As ``send``.
         """
-        self._platform.check()
+        supervisor = self._platform.station.supervisor
+        return await supervisor.run(
+            self._ask(device, message), name=f"ask {message.cmd_type} {device.id}"
+        )
+
+    async def _ask(self, device: RemoteDevice, message: Message) -> ExchangeResult:
         idle = PART_IDLE if message.cmd_type in _IN_PARTS else ANSWER_IDLE
         loop = asyncio.get_running_loop()
         # The answer may overtake the 200, so it is expected before the command leaves.
@@ -104,7 +115,7 @@ class Commands:
         self._waiting[key] = future
         self._wake.set()
         try:
-            await self.send(device, message)
+            await self._send(device, message)
             result = await future
         finally:
             self._waiting.pop(key, None)

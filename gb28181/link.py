@@ -66,6 +66,7 @@ class Link:
         )
         self.state = RegistrationState.IDLE
         self.reason = ""
+        self._told = ""
         self._endpoint = endpoint
         self._supervisor = supervisor
         self._on_state = on_state
@@ -168,11 +169,16 @@ class Link:
     def _note(self, change: StateChanged) -> None:
         previous, self.state, self.reason = self.state, change.state, change.reason
         if change.state is RegistrationState.BACKING_OFF:
-            logger.warning(
+            # Once per reason: a server that stays away is not news at every retry.
+            logger.log(
+                logging.DEBUG if change.reason == self._told else logging.WARNING,
                 "%s is not registered at %s: %s",
                 self.config.device_id, self.target, change.reason,
             )  # fmt: skip
+            self._told = change.reason
         elif change.state is not previous:
+            if change.state is RegistrationState.REGISTERED:
+                self._told = ""
             logger.info("%s: %s (%s)", self.config.device_id, change.state.name, change.reason)
         self._changed.set()
         if self._on_state is not None:

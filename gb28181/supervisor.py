@@ -37,7 +37,9 @@ class Supervisor:
     @property
     def is_running(self) -> bool:
         """Whether tasks can be spawned."""
-        return self._main is not None and not self._main.done() and not self._stopping.is_set()
+        if self._main is None or self._main.done() or self._stopping.is_set():
+            return False
+        return self._cause is None
 
     @property
     def task_count(self) -> int:
@@ -106,7 +108,7 @@ class Supervisor:
             work if on_fault is None else self._guard(work, name, on_fault), name=name
         )
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
 
     async def run(self, work: Coroutine[Any, Any, T], *, name: str) -> T:
@@ -132,6 +134,12 @@ class Supervisor:
                 self.check()
             raise
 
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        # Known before the others are cancelled, so that whoever waits for one of them learns why.
+        if self._cause is None and not task.cancelled() and task.exception() is not None:
+            self._cause = task.exception()
+
     async def _guard(
         self,
         work: Coroutine[Any, Any, None],
@@ -154,7 +162,7 @@ class Supervisor:
                 for task in tuple(self._tasks):
                     task.cancel()
         except BaseExceptionGroup as errors:
-            self._cause = _first_leaf(errors)
+            self._cause = self._cause or _first_leaf(errors)
             logger.error("%s has failed: %r", self.name, self._cause, exc_info=self._cause)
         except asyncio.CancelledError as error:
             self._cause = error
