@@ -6,6 +6,8 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING
 
+from sip.transport import parse_address
+
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,6 +54,21 @@ class Advertise:
             if address.version == network.version and address in network:
                 return self._route(remote) if host == AUTOMATIC else host
         return self._route(remote) if self._default == AUTOMATIC else self._default
+
+
+def require_address(text: str, what: str) -> None:
+    """Refuse what is no SIP address of ours or of a peer.
+
+    Raises:
+        ConfigError: ``text`` is neither ``udp://host:port`` nor ``tcp://host:port``; the sentence
+            begins with ``what``.
+    """
+    try:
+        _, (host, port) = parse_address(text)
+    except ValueError as error:
+        raise ConfigError(f"{what}: {error}") from error
+    if not host or port == 0:
+        raise ConfigError(f"{what}: {text!r} names no host and port")
 
 
 def route_to(remote: str) -> str:

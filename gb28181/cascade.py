@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sip.errors import CallCancelled, SipError
 
+from .addresses import require_address
 from .catalog import pages
 from .device import TCP_BUDGET, UDP_BUDGET, Nameplate
 from .dispatch import ALLOW, request_user_of, to_user_of, user_of
@@ -110,7 +111,11 @@ class Cascade:
             upper: Where to register.
             share: Which channels, under which ids.
             nameplate: How we present ourselves in DeviceInfo and as the root of the tree.
+
+        Raises:
+            ConfigError: The upper's ``server`` is no address.
         """
+        require_address(upper.server, f"upper platform {upper.id}")
         self.platform = platform
         self.upper = upper
         self.share = share or Share()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sip.errors import CallCancelled, SipError
 
+from .addresses import require_address
 from .catalog import pages
 from .dispatch import ALLOW, request_user_of, to_user_of
 from .edition import Edition
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     from sip.timers import Timers
     from sip.trace import TraceRecord
 
+    from .manscdp.schema import Message
     from .media.plane import MediaPlane
     from .media.relay import MediaSink
-    from .manscdp.schema import Message
     from .media.source import MediaSource
     from .registration import StateChanged
     from .station import RoleNetwork
@@ -144,7 +145,11 @@ class Device:
             plane: Where media is handled; this process when None.
             timers: SIP timers.
             tap: Sees every SIP message, credentials blanked.
+
+        Raises:
+            ConfigError: ``server`` is no address.
         """
+        require_address(server, "server")
         self.id = device_id
         self.nameplate = nameplate or Nameplate()
         self.edition = edition

@@ -37,13 +37,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"pip install 'gb28181[{extra}]'"
         )
     except OSError as error:
-        return _fail(str(error))
+        sentence = error.strerror or str(error)
+        return _fail(f"{error.filename}: {sentence}" if error.filename else sentence)
     except Exception as error:
-        from ..errors import Gb28181Error
-
-        if isinstance(error, Gb28181Error):
+        if _is_told_in_a_sentence(error):
             return _fail(str(error))
         raise
+
+
+def _is_told_in_a_sentence(error: Exception) -> bool:
+    from rtp.errors import RtpError
+    from sip.errors import SipError
+
+    from ..errors import Gb28181Error
+
+    return isinstance(error, (Gb28181Error, RtpError, SipError))
 
 
 def _fail(sentence: str) -> int:

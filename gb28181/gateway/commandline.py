@@ -41,9 +41,10 @@ def serve(options: argparse.Namespace) -> int:
 async def _serve(gateway: Any, config: Config) -> int:
     from .process import serve as run
 
-    stop = stop_on_signals()
-    print(f"gateway {config.platform.id} on {', '.join(config.platform.listen)}", flush=True)
-    cause = await run(gateway, stop)
+    def ready() -> None:
+        print(f"gateway {config.platform.id} on {', '.join(config.platform.listen)}", flush=True)
+
+    cause = await run(gateway, stop_on_signals(), ready)
     if cause is not None:
         logger.error("the gateway has died: %s", cause)
         return FAILED

@@ -11,6 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from sip.transport import parse_address
+
+from ..addresses import require_address
 from ..edition import Edition
 from ..errors import ConfigError
 
@@ -64,9 +67,7 @@ class PlatformSection(_Secret):
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for address in value:
-            port = address.rpartition(":")[2]
-            if not address.startswith(("udp://", "tcp://")) or not port.isdigit():
-                raise ValueError(f"{address!r} is not udp://host:port or tcp://host:port")
+            parse_address(address)
         return value
 
 
@@ -98,7 +99,7 @@ class CascadeSection(_Secret):
     """One platform above."""
 
     upper_id: DeviceCode
-    upper: str = Field(pattern=r"^(udp|tcp)://.+:[0-9]{1,5}$")
+    upper: str
     domain: str = ""
     edition: Edition = Edition.GB2016
     expires: int = Field(default=3600, ge=1)
@@ -110,6 +111,15 @@ class CascadeSection(_Secret):
     """Civil codes or id prefixes that are shared; everything when empty."""
     ids: Path | None = None
     ptz: bool = True
+
+    @field_validator("upper")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        try:
+            require_address(value, "address")
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return value
 
 
 class DeviceSection(_Secret):

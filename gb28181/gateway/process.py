@@ -160,9 +160,15 @@ class Gateway:
             raise ConfigError(f"device {device_id}: quirks: {error}") from error
 
 
-async def serve(gateway: Gateway, stop: asyncio.Event) -> BaseException | None:
-    """Run until ``stop`` is set or the platform dies; return what it died of."""
+async def serve(
+    gateway: Gateway, stop: asyncio.Event, ready: Callable[[], None]
+) -> BaseException | None:
+    """Run until ``stop`` is set or the platform dies; return what it died of.
+
+    ``ready`` is called once everything is open.
+    """
     async with gateway:
+        ready()
         closed = asyncio.ensure_future(gateway.platform.wait_closed())
         stopped = asyncio.ensure_future(stop.wait())
         try:

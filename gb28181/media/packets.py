@@ -173,7 +173,12 @@ def open_video_encoder(
         name, options = "libx265", {"x265-params": settings}
     else:
         raise LocalProtocolError(f"cannot encode {codec.value}: only H.264 and H.265")
-    context = VideoCodecContext.create(name, "w")
+    try:
+        context = VideoCodecContext.create(name, "w")
+    except ValueError as error:
+        raise LocalProtocolError(
+            f"cannot encode {codec.value}: this PyAV is built without {name}"
+        ) from error
     assert isinstance(context, VideoCodecContext)
     context.width, context.height, context.pix_fmt = width, height, "yuv420p"
     context.framerate, context.time_base = fps, 1 / fps

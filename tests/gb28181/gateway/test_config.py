@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gb28181.errors import ConfigError
+from gb28181.gateway.config import Config, load, write_default
+from gb28181.gateway.process import Gateway
+
+MINIMAL = '[platform]\nid = "34020000002000000001"\npassword = "x"\n'
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "gateway.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_only_the_platform_section_is_needed(tmp_path: Path) -> None:
+    config = load(written(tmp_path, MINIMAL))
+    assert config.platform.listen == ("udp://0.0.0.0:5060", "tcp://0.0.0.0:5060")
+    assert config.media.port_range == range(30000, 31000)
+    assert config.cascade == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[platform]\nid = "34020000002000000001"\npasword = "x"', "platform.pasword"),
+        ('[platform]\nid = "3402"', "platform.id"),
+        ("", "platform"),
+        (MINIMAL + 'listen = ["udp:5060"]', "platform.listen"),
+        (MINIMAL + "keepalive_interval = 0", "platform.keepalive_interval"),
+        (MINIMAL + '[media]\nmode = "rtmp"', "media.mode"),
+        (MINIMAL + '[media]\nports = "30000"', "media.ports"),
+        (MINIMAL + '[media]\nports = "80-90"', "media.ports"),
+        (MINIMAL + '[media]\nports = "40000-30000"', "media.ports"),
+        (
+            MINIMAL + '[[cascade]]\nupper_id = "34010000002000000001"\nupper = "tcp://:5060"',
+            "cascade.0.upper",
+        ),
+        (MINIMAL + '[[device]]\nid = "34020000001320000001"\n' * 2, "device"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_path(tmp_path: Path, text: str, key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(written(tmp_path, text))
+    assert f"gateway.toml: {key}" in str(caught.value)
+
+
+def test_what_is_no_toml_is_told_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not TOML"):
+        load(written(tmp_path, "[platform\n"))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: No such file"):
+        load(tmp_path / "nowhere.toml")
+
+
+def test_the_written_file_is_private_and_can_be_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    password = write_default(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert load(path).platform.password == password
+    assert len(password) == 16
+
+
+def test_each_written_file_has_a_password_of_its_own(tmp_path: Path) -> None:
+    assert write_default(tmp_path / "a.toml") != write_default(tmp_path / "b.toml")
+
+
+def test_an_existing_file_is_never_overwritten(tmp_path: Path) -> None:
+    path = written(tmp_path, MINIMAL)
+    with pytest.raises(FileExistsError):
+        write_default(path)
+    assert path.read_text() == MINIMAL
+
+
+def test_the_comments_of_the_written_file_are_true(tmp_path: Path) -> None:
+    """Every commented setting can be uncommented, and shows the default."""
+    path = tmp_path / "gateway.toml"
+    write_default(path)
+    lines = path.read_text("utf-8").splitlines()
+    settings = [line[2:] if line.startswith("# ") and "=" in line else line for line in lines[2:]]
+    settings = [line[2:] if line.startswith("# [") else line for line in settings]
+    (tmp_path / "upper.password").write_text("secret")
+    table = tomllib.loads("\n".join(settings))
+    config = Config.model_validate(table)
+    plain = load(path)
+    assert config.media == plain.media
+    assert config.control == plain.control
+    assert config.platform.model_dump(exclude={"domain"}) == plain.platform.model_dump(
+        exclude={"domain"}
+    )
+    assert config.cascade[0].expires == 3600
+
+
+def test_a_gateway_without_any_password_is_refused(tmp_path: Path) -> None:
+    config = load(written(tmp_path, '[platform]\nid = "34020000002000000001"\n'))
+    with pytest.raises(ConfigError, match=r"platform\.password"):
+        Gateway(config, where=tmp_path)
+
+
+def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
+    text = '[platform]\nid = "34020000002000000001"\npassword_file = "secret"\n'
+    with pytest.raises(ConfigError, match="password_file"):
+        Gateway(load(written(tmp_path, text)), where=tmp_path)
