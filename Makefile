@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test static unit plain interop conformance docs-check clean
+.PHONY: help demo test static unit plain interop conformance bench clean
 
 help:                     ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -54,6 +54,9 @@ conformance: .venv/.dev   ## the kit on our own platform and device
 interop: .venv/.dev       ## SIPp, pjsua2, tshark, FFmpeg
 	tests/interop/install.sh
 	$(BIN)/python -m pytest -m interop
+
+bench: .venv/.dev         ## CPU and memory per unit of work; prints figures, asserts nothing
+	$(BIN)/python tests/benchmarks/county.py
 
 clean:                    ## remove what the targets made
 	rm -rf .venv build dist demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

@@ -1,0 +1,1 @@
+"""Media of sessions: receiving, relaying, sending, recording."""
