@@ -188,3 +188,40 @@ def test_both_readmes_show_the_same_blocks_of_code() -> None:
         return [re.sub(r"#.*", "", one.text) for one in shown]
 
     assert code("README.md") == code("README.zh-CN.md")
+
+
+def test_reference_has_every_setting_of_every_section_and_no_other() -> None:
+    pytest.importorskip("pydantic")
+    from gb28181.gateway.config import Config
+
+    page = (ROOT / "docs/reference/configuration.md").read_text("utf-8")
+    shown: dict[str, set[str]] = {}
+    for part in page.split("\n## ")[1:]:
+        rows = re.findall(r"^\| (`.*?`) \|", part, re.M)
+        shown[part[: part.index("\n")].strip("`[]")] = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    schema = Config.model_json_schema()
+    known = {}
+    for name, field in schema["properties"].items():
+        reference = field.get("$ref") or field["items"]["$ref"]
+        known[name] = set(schema["$defs"][reference.rpartition("/")[2]]["properties"])
+    assert shown == known
+
+
+def test_causes_page_has_every_reason_why_a_device_is_offline() -> None:
+    from gb28181.registrar import OfflineCause
+
+    page = (ROOT / "docs/reference/causes.md").read_text("utf-8")
+    table = page[page.index("## Of a device") : page.index("## Of a session")]
+    codes = {one.name.lower().replace("_", "-") for one in OfflineCause}
+    assert set(re.findall(r"^\| `([\w-]+)` \|", table, re.M)) == codes
+
+
+def test_sample_of_the_demo_shows_the_village_that_it_starts() -> None:
+    pytest.importorskip("pydantic")
+    from gb28181.gateway.demo import VILLAGE
+
+    sample = next(one.text for one in blocks_of(ROOT / "README.md") if one.language == "text")
+    expected = [f"{channel}  {one.about}" for one in VILLAGE for channel in one.channel_ids]
+    rows = sample.splitlines()[2:]
+    assert len(rows) == len(expected)
+    assert all(row.startswith(start) for row, start in zip(rows, expected, strict=True))
