@@ -5,7 +5,7 @@ The fixture ``gb`` comes with the package; coroutine tests need pytest-asyncio i
 """
 
 from gb28181 import CatalogChanged, DeviceOffline, DeviceOnline, Platform
-from gb28181.testing.simulation import Simulation
+from gb28181.testing import Simulation
 
 
 class Tickets:
