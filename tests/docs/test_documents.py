@@ -111,26 +111,32 @@ def test_runnable_test_passes(block: Block, tmp_path: Path) -> None:
 @blocks("toml")
 def test_configuration_is_accepted(block: Block, tmp_path: Path) -> None:
     pytest.importorskip("pydantic")
+    from conformance.target import load_target
     from gb28181.gateway.config import load
 
-    path = tmp_path / "gateway.toml"
+    path = tmp_path / "settings.toml"
     path.write_text(block.text, "utf-8")
-    load(path)
+    if block.text.startswith("# target.toml"):
+        load_target(path)
+    else:
+        load(path)
 
 
 @blocks("console")
 def test_commands_have_the_verbs_and_options_that_are_shown(
     block: Block, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from gb28181.gateway.cli import _parser
+    from conformance.cli import _parser as conformance_parser
+    from gb28181.gateway.cli import _parser as gateway_parser
 
+    parsers = {"gb28181": gateway_parser, "gb28181-conformance": conformance_parser}
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M)
     for line in block.text.splitlines():
         words = shlex.split(line.removeprefix("$ "), comments=True)
         match words:
-            case ["gb28181", *arguments] if line.startswith("$ "):
+            case [program, *arguments] if line.startswith("$ ") and program in parsers:
                 try:
-                    _parser().parse_args(arguments)
+                    parsers[program]().parse_args(arguments)
                 except SystemExit:
                     pytest.fail(f"{line}: {capsys.readouterr().err}")
             case ["make", target, *_] if line.startswith("$ "):
