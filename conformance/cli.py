@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(summary_of(results))
     if options.report is not None:
         write_report(results, options.report)
-    return FAILED if has_failed(results) else OK
+    return FAILED if has_failed(results, must_conclude=options.self_test) else OK
 
 
 def _parser() -> argparse.ArgumentParser:

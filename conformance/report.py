@@ -19,11 +19,17 @@ _ORDER = (
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def has_failed(results: Sequence[Result]) -> bool:
-    """Whether something required failed, or the kit was at fault."""
+def has_failed(results: Sequence[Result], *, must_conclude: bool = False) -> bool:
+    """Whether something required failed, or the kit was at fault.
+
+    Args:
+        results: Of a whole run.
+        must_conclude: Whether what is required and inconclusive counts as failed: for a target
+            that is known to be there and to answer.
+    """
+    bad = {Verdict.FAIL, Verdict.INCONCLUSIVE} if must_conclude else {Verdict.FAIL}
     return any(
-        one.verdict is Verdict.ERROR
-        or (one.verdict is Verdict.FAIL and one.case.level is Level.REQUIRED)
+        one.verdict is Verdict.ERROR or (one.verdict in bad and one.case.level is Level.REQUIRED)
         for one in results
     )
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
-from gb28181 import Device, DeviceChannel, Edition, Live, Platform, RegistrarConfig
+from gb28181.channel import Live
+from gb28181.device import Device, DeviceChannel
+from gb28181.edition import Edition
 from gb28181.manscdp.catalog import CatalogItem
 from gb28181.media.source import Clip, ClipSource
+from gb28181.platform import Platform
+from gb28181.registrar import RegistrarConfig
 from rtp.access_unit import Codec
 
 from .case import Case, Role
@@ -16,6 +21,9 @@ from .peers.media import still_picture
 from .peers.platform import PlatformPeer
 from .runner import OpenPeer, Result, run
 from .target import Target, Times, Trigger
+
+if TYPE_CHECKING:
+    from gb28181.station import RoleNetwork
 
 HOST = "127.0.0.1"
 PLATFORM_ID = "34020000002000000001"
@@ -41,7 +49,7 @@ _TIMES = Times(
 class OwnPlatform:
     """Our platform, with triggers for what a person does with it."""
 
-    def __init__(self, transport: str, edition: str) -> None:
+    def __init__(self, transport: str, edition: str, network: RoleNetwork | None = None) -> None:
         self.platform = Platform(
             PLATFORM_ID,
             password_for=lambda device_id: PASSWORD if device_id == DEVICE_ID else None,
@@ -52,6 +60,7 @@ class OwnPlatform:
                 keepalive_count=_TIMES.keepalive_count, grace=0.1,
             ),
             linger=0.2,
+            network=network,
             media_timeout=_TIMES.media,
         )  # fmt: skip
         self._watching: list[Live] = []
@@ -107,14 +116,15 @@ class OwnPlatform:
 class OwnDevice:
     """Our device; the trigger ``leave`` stops it and starts it anew."""
 
-    def __init__(self, server: str, edition: str) -> None:
+    def __init__(self, server: str, edition: str, network: RoleNetwork | None = None) -> None:
         self._server = server
         self._edition = edition
+        self._network = network
         self._device: Device | None = None
 
     async def start(self) -> None:
         """Make and start the device."""
-        self._device = make_device(self._server, self._edition)
+        self._device = make_device(self._server, self._edition, self._network)
         await self._device.start()
 
     async def stop(self) -> None:
@@ -129,7 +139,7 @@ class OwnDevice:
         return True
 
 
-def make_device(server: str, edition: str) -> Device:
+def make_device(server: str, edition: str, network: RoleNetwork | None = None) -> Device:
     """Our device with one camera and short times."""
     units = still_picture(25)
     clip = Clip(units=units, duration=90_000, video=Codec.H264, audio=None, frames=len(units))
@@ -149,6 +159,7 @@ def make_device(server: str, edition: str) -> Device:
         keepalive_interval=_TIMES.keepalive_interval,
         retry=1.0,
         retry_spread=0.0,
+        network=network,
     )
 
 
@@ -171,11 +182,18 @@ def device_target(transport: str, edition: str, triggers: Mapping[str, Trigger])
 
 @asynccontextmanager
 async def own_target(
-    role: Role, transport: str, edition: str
+    role: Role, transport: str, edition: str, network: RoleNetwork | None = None
 ) -> AsyncIterator[tuple[Target, OpenPeer]]:
-    """Start our own platform or device; yield what the runner needs to face it."""
+    """Start our own platform or device; yield what the runner needs to face it.
+
+    Args:
+        role: Which of the two.
+        transport: ``udp`` or ``tcp``.
+        edition: Which edition it speaks.
+        network: Where it opens its sockets; a test breaks the target on purpose by this.
+    """
     if role is Role.PLATFORM:
-        own = OwnPlatform(transport, edition)
+        own = OwnPlatform(transport, edition, network)
         async with own.platform:
             target = own.target()
             yield target, lambda trace: DevicePeer(target, trace)
@@ -185,7 +203,7 @@ async def own_target(
         target = device_target(transport, edition, triggers)
         peer = await stack.enter_async_context(PlatformPeer(target))
         port = peer.wire.endpoint.listening[0][1][1]
-        device = OwnDevice(f"{transport}://{HOST}:{port}", edition)
+        device = OwnDevice(f"{transport}://{HOST}:{port}", edition, network)
         triggers["leave"] = device.leave
         await device.start()
         stack.push_async_callback(device.stop)

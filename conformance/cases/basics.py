@@ -8,7 +8,7 @@ from sip.message import Response
 from ..case import Level, Role, case, check, demand
 from ..peers.device import DevicePeer
 from ..peers.platform import PlatformPeer
-from ..peers.wire import check_status
+from ..peers.wire import NoAnswer, check_status
 
 BOTH = (Role.PLATFORM, Role.DEVICE)
 METHODS = ("INVITE", "ACK", "INFO", "CANCEL", "BYE", "OPTIONS", "MESSAGE")
@@ -51,10 +51,11 @@ async def message_is_answered_without_body(peer: DevicePeer | PlatformPeer) -> N
     Fix: send the 200 before the command is carried out.
     """
     await _registered(peer)
-    if isinstance(peer, DevicePeer):
-        response = await peer.heartbeat()
-    else:
-        response = await peer.send(DeviceInfoQuery(sn=peer.next_sn(), device_id=peer.target.id))
+    try:
+        response = await _plain_message(peer)
+    except NoAnswer as error:
+        check(condition=False, sentence="a MESSAGE must be answered", seen=error)
+        raise
     check_status(response, 200)
     check(not response.body, "the 200 must have no body", seen=f"{len(response.body)} bytes")
 

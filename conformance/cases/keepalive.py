@@ -90,7 +90,7 @@ async def device_sends_heartbeats(peer: PlatformPeer) -> None:
     """
     await peer.registered()
     interval = peer.target.times.keepalive_interval
-    slack = max(0.3, interval / 10)
+    slack = min(peer.target.times.grace, interval / 2)
     first = await _heartbeat(peer, since=peer.wire.now(), timeout=interval + slack + 1.0)
     second = await _heartbeat(peer, since=first.time + 0.001, timeout=interval + slack + 1.0)
     apart = second.time - first.time

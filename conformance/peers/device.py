@@ -65,7 +65,7 @@ class DevicePeer:
                     await call.bye(timeout=1.0)
             if self._is_registered:
                 await self.unregister()
-        except Inconclusive:
+        except (Inconclusive, SipError):
             pass  # the goodbye is a courtesy; the case has its verdict
         finally:
             await self.wire.close()
