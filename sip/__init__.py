@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .errors import MalformedMessage as MalformedMessage
     from .errors import RemoteProtocolError as RemoteProtocolError
     from .errors import SipError as SipError
+    from .errors import SubscriptionRejected as SubscriptionRejected
     from .errors import TransactionTimeout as TransactionTimeout
     from .errors import UnsupportedChallenge as UnsupportedChallenge
     from .flow import Address as Address
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
     from .message import Request as Request
     from .message import Response as Response
     from .message import make_response as make_response
+    from .notification import IncomingSubscribe as IncomingSubscribe
+    from .notification import IncomingSubscription as IncomingSubscription
+    from .notification import Notification as Notification
+    from .notification import OutgoingSubscription as OutgoingSubscription
     from .parser import KeepAlive as KeepAlive
     from .parser import Limits as Limits
     from .parser import StreamParser as StreamParser
@@ -71,12 +76,19 @@ _MODULES = {
         "MalformedMessage",
         "RemoteProtocolError",
         "SipError",
+        "SubscriptionRejected",
         "TransactionTimeout",
         "UnsupportedChallenge",
     ),
     "flow": ("Address", "Flow"),
     "headers": ("CSeq", "Challenge", "Credentials", "NameAddr", "Via"),
     "message": ("Headers", "Request", "Response", "make_response"),
+    "notification": (
+        "IncomingSubscribe",
+        "IncomingSubscription",
+        "Notification",
+        "OutgoingSubscription",
+    ),
     "parser": ("KeepAlive", "Limits", "StreamParser", "parse_datagram"),
     "stack": ("SipStack",),
     "timers": ("Timers",),

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .dialog import Dialog
 from .errors import CallCancelled, FlowFailed, LocalProtocolError, TransactionTimeout
@@ -11,6 +11,9 @@ from .events import CallEnded, CallKey, TransactionKey
 from .flow import Flow
 from .message import Request, Response, make_response
 from .stack import SipStack
+
+if TYPE_CHECKING:
+    from .notification import IncomingSubscription
 
 Fields = Iterable[tuple[str, str]]
 CLOSED = "the endpoint was closed"
@@ -36,6 +39,9 @@ class Host(Protocol):
 
     def adopt(self, call: "IncomingCall") -> None:
         """Deliver events of a call to its object from now on."""
+
+    def adopt_subscription(self, subscription: "IncomingSubscription") -> None:
+        """Deliver events of a subscription to its object from now on."""
 
     async def wait_for_response(self, send: Callable[[float], TransactionKey]) -> Response:
         """Send a request and return its final response."""
@@ -117,7 +123,7 @@ class Call:
             TransactionTimeout: No final response came.
             FlowFailed: The flow of the call is gone.
         """
-        fields = [*headers, *_described(content_type)]
+        fields = [*headers, *described(content_type)]
         if self._host.user_agent:
             fields.append(("User-Agent", self._host.user_agent))
         try:
@@ -182,7 +188,7 @@ class OutgoingCall(Call):
         Raises:
             LocalProtocolError: It was acknowledged before, or the call is over.
         """
-        fields = list(_described(content_type))
+        fields = list(described(content_type))
         if self._host.user_agent:
             fields.append(("User-Agent", self._host.user_agent))
         self._host.stack.calls.ack(self.key, self._host.now(), headers=fields, body=body)
@@ -246,7 +252,7 @@ class IncomingRequest:
         Raises:
             LocalProtocolError: It was answered before.
         """
-        response = self._response(status, reason, headers, body, content_type)
+        response = self.make_response(status, reason, headers, body, content_type)
         calls, now = self._host.stack.calls, self._host.now()
         if self.call is not None and self.method == "INVITE":
             if status < 300 and "Contact" not in response.headers:
@@ -256,7 +262,7 @@ class IncomingRequest:
             self._host.stack.send_response(self._key, response, now)
         self._host.pump()
 
-    def _response(
+    def make_response(
         self,
         status: int,
         reason: str | None,
@@ -264,7 +270,8 @@ class IncomingRequest:
         body: bytes = b"",
         content_type: str | None = None,
     ) -> Response:
-        fields = [*headers, *_described(content_type)]
+        """Build a response with what each of ours carries. For its kin."""
+        fields = [*headers, *described(content_type)]
         if self._host.user_agent:
             fields.append(("User-Agent", self._host.user_agent))
         tag = None if status == 100 else self._to_tag
@@ -302,12 +309,12 @@ class IncomingInvite(IncomingRequest):
         """
         if 200 <= status < 300:
             raise LocalProtocolError("an INVITE is accepted by accept()")
-        self._answer(self._response(status, reason, headers, body, content_type))
+        self._answer(self.make_response(status, reason, headers, body, content_type))
 
     def provisional(self, status: int, reason: str | None = None) -> None:
         """Send 180 or 183."""
         fields = [("Contact", self._host.contact(self.flow))]
-        self._answer(self._response(status, reason, fields))
+        self._answer(self.make_response(status, reason, fields))
 
     def reject(self, status: int, reason: str | None = None, *, headers: Fields = ()) -> None:
         """Refuse the call."""
@@ -331,7 +338,7 @@ class IncomingInvite(IncomingRequest):
         """
         if self._cancelled.done():
             raise CallCancelled("the caller took the INVITE back")
-        response = self._response(200, None, headers, body, content_type if body else None)
+        response = self.make_response(200, None, headers, body, content_type if body else None)
         if "Contact" not in response.headers:
             response.headers.add("Contact", self._host.contact(self.flow))
         call = IncomingCall(self._host, self._call_key, self.request, self.flow)
@@ -396,5 +403,6 @@ class IncomingRequests:
         return self._waiting.popleft()
 
 
-def _described(content_type: str | None) -> list[tuple[str, str]]:
+def described(content_type: str | None) -> list[tuple[str, str]]:
+    """Return the Content-Type field of a body."""
     return [] if content_type is None else [("Content-Type", content_type)]

@@ -16,7 +16,13 @@ from .conversation import (
     IncomingRequests,
     OutgoingCall,
 )
-from .errors import CallRejected, FlowFailed, SipError, TransactionTimeout
+from .errors import (
+    CallRejected,
+    FlowFailed,
+    SipError,
+    SubscriptionRejected,
+    TransactionTimeout,
+)
 from .events import (
     CallAcknowledged,
     CallAnswered,
@@ -32,14 +38,23 @@ from .events import (
     FlowLost,
     InviteCancelled,
     InviteReceived,
+    NotifyReceived,
     RequestReceived,
     ResponseReceived,
+    SubscribeRefreshed,
+    SubscriptionAccepted,
+    SubscriptionEnded,
+    SubscriptionFailed,
+    SubscriptionKey,
+    SubscriptionRefused,
+    SubscriptionReleased,
     TransactionFlowLost,
     TransactionKey,
     TransactionTimedOut,
 )
 from .flow import Flow
-from .message import Request, Response
+from .message import Request, Response, make_response
+from .notification import IncomingSubscribe, IncomingSubscription, OutgoingSubscription
 
 logger = logging.getLogger("gb28181.sip")
 
@@ -65,6 +80,8 @@ class Delivery:
         self.invites: dict[CallKey, PendingInvite] = {}
         self.offered: dict[CallKey, IncomingInvite] = {}
         self.calls: dict[CallKey, Call] = {}
+        self.outgoing: dict[SubscriptionKey, OutgoingSubscription] = {}
+        self.incoming: dict[SubscriptionKey, IncomingSubscription] = {}
         self._host = host
         self._close_flow = close_flow
 
@@ -85,6 +102,15 @@ class Delivery:
             call.set_ended(CallEnded(call=call.key, by="lost", text=CLOSED))
             call.set_released()
         self.calls.clear()
+        for outgoing in list(self.outgoing.values()):
+            outgoing.refuse(closed)
+            outgoing.set_ended(_closed(outgoing.key))
+            outgoing.set_released()
+        for incoming in list(self.incoming.values()):
+            incoming.set_ended(_closed(incoming.key))
+            incoming.set_released()
+        self.outgoing.clear()
+        self.incoming.clear()
         self.inbox.close()
 
     def _on_response(self, event: ResponseReceived) -> None:
@@ -109,7 +135,10 @@ class Delivery:
 
     def _on_request(self, event: RequestReceived) -> None:
         call = None if event.call is None else self.calls.get(event.call)
-        incoming = IncomingRequest(self._host, event.key, event.request, event.flow, call)
+        kind = IncomingRequest
+        if event.request.method == "SUBSCRIBE" and call is None:
+            kind = IncomingSubscribe
+        incoming = kind(self._host, event.key, event.request, event.flow, call)
         if not self.inbox.offer(incoming):
             self._host.stack.counters["inbox_full"] += 1
             incoming.respond(503, headers=RETRY_AFTER)
@@ -162,10 +191,54 @@ class Delivery:
         if released is not None:
             released.set_released()
 
+    def _on_subscribed(self, event: SubscriptionAccepted) -> None:
+        if event.subscription in self.outgoing:
+            self.outgoing[event.subscription].set_accepted(event.response)
+
+    def _on_not_subscribed(self, event: SubscriptionRefused | SubscriptionFailed) -> None:
+        outgoing = self.outgoing.get(event.subscription)
+        if outgoing is None:
+            return
+        if isinstance(event, SubscriptionRefused):
+            outgoing.refuse(SubscriptionRejected(event.response))
+        else:
+            kind = FlowFailed if event.flow_lost else TransactionTimeout
+            outgoing.refuse(kind(event.text))
+
+    def _on_notify(self, event: NotifyReceived) -> None:
+        outgoing = self.outgoing.get(event.subscription)
+        if outgoing is not None:
+            outgoing.take(event)
+        else:  # it was given up
+            answer = make_response(event.request, 200)
+            self._host.stack.send_response(event.key, answer, self._host.now())
+
+    def _on_refreshed(self, event: SubscribeRefreshed) -> None:
+        if event.subscription in self.incoming:
+            self.incoming[event.subscription].set_refreshed(event.request)
+
+    def _on_subscription_ended(self, event: SubscriptionEnded) -> None:
+        if event.subscription in self.outgoing:
+            self.outgoing[event.subscription].set_ended(event)
+        elif event.subscription in self.incoming:
+            self.incoming[event.subscription].set_ended(event)
+
+    def _on_subscription_released(self, event: SubscriptionReleased) -> None:
+        outgoing = self.outgoing.pop(event.subscription, None)
+        incoming = self.incoming.pop(event.subscription, None)
+        if outgoing is not None:
+            outgoing.set_released()
+        if incoming is not None:
+            incoming.set_released()
+
     def _fail_invite(self, key: CallKey, error: SipError) -> None:
         pending = self.invites.get(key)
         if pending is not None:
             _fail(pending.answer, error)
+
+
+def _closed(subscription: SubscriptionKey) -> SubscriptionEnded:
+    return SubscriptionEnded(subscription=subscription, by="lost", reason=CLOSED)
 
 
 def _fail(future: asyncio.Future[Any], error: SipError) -> None:
@@ -190,4 +263,11 @@ _ON: dict[type[Event], Callable[[Delivery, Any], None]] = {
     CallUnacknowledged: Delivery._on_acknowledged,
     CallEnded: Delivery._on_ended,
     CallReleased: Delivery._on_released,
+    SubscriptionAccepted: Delivery._on_subscribed,
+    SubscriptionRefused: Delivery._on_not_subscribed,
+    SubscriptionFailed: Delivery._on_not_subscribed,
+    NotifyReceived: Delivery._on_notify,
+    SubscribeRefreshed: Delivery._on_refreshed,
+    SubscriptionEnded: Delivery._on_subscription_ended,
+    SubscriptionReleased: Delivery._on_subscription_released,
 }

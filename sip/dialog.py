@@ -9,6 +9,8 @@ from .message import Headers, Request, Response
 DialogId = tuple[str, str, str]
 """Call-ID, local tag, remote tag."""
 
+_TARGET_REFRESH = frozenset({"INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY"})
+
 
 class Dialog:
     """What both ends of a call remember of each other.
@@ -138,7 +140,7 @@ class Dialog:
         Raises:
             RemoteProtocolError: With status 500, when the number is lower than one seen before.
 
-        Source: RFC 3261 section 12.2.2.
+        Source: RFC 3261 section 12.2.2, RFC 6665 section 4.4.1.
         """
         number = request.cseq.number
         if self.remote_sequence is not None and number < self.remote_sequence:
@@ -148,7 +150,7 @@ class Dialog:
                 reason="CSeq Out Of Order",
             )
         self.remote_sequence = number
-        if request.method in ("INVITE", "UPDATE") and request.contact is not None:
+        if request.method in _TARGET_REFRESH and request.contact is not None:
             self.remote_target = str(request.contact.uri)
 
     def _make(

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import Literal
 
 from .conversation import CLOSED
@@ -18,6 +18,10 @@ from .errors import FlowFailed, LocalProtocolError, TransactionTimeout
 from .events import CallKey, Event, TransactionKey
 from .flow import Address, Flow
 from .message import Request, Response
+from .notification import IncomingSubscribe as IncomingSubscribe
+from .notification import IncomingSubscription as IncomingSubscription
+from .notification import Notification as Notification
+from .notification import OutgoingSubscription as OutgoingSubscription
 from .sockets import Sockets
 from .stack import DEFAULT_TIMERS, SipStack
 from .timers import Timers
@@ -47,6 +51,7 @@ class SipEndpoint:
         tap: Callable[[TraceRecord], None] | None = None,
         token: Callable[[], str] = random_token,
         user: str = "",
+        subscription_identity: Callable[[Request], Hashable] | None = None,
     ) -> None:
         """Make an endpoint that is not open yet.
 
@@ -62,10 +67,17 @@ class SipEndpoint:
             tap: Is given a record of each datagram and piece of a stream.
             token: Returns random text.
             user: User part of our Contact.
+            subscription_identity: What makes a SUBSCRIBE replace an older one that it does not
+                share a dialog with; the subscriber, the Event and the target when None.
         """
         self._sockets = Sockets(self, listen=listen, network=network, local_host=local_host)
         self.listening: list[tuple[str, Address]] = self._sockets.listening
-        self.stack = SipStack(timers=timers, token=token, sent_by=self._sockets.sent_by)
+        self.stack = SipStack(
+            timers=timers,
+            token=token,
+            sent_by=self._sockets.sent_by,
+            subscription_identity=subscription_identity,
+        )
         self.counters: Counter[str] = self.stack.counters
         self.user_agent = user_agent
         self._tap = tap
@@ -204,6 +216,63 @@ class SipEndpoint:
                     self.pump()
         return call
 
+    async def subscribe(
+        self,
+        request: Request,
+        target: Flow | str,
+        *,
+        expires: int = 600,
+        timeout: float = 15.0,
+        body: Callable[[], bytes] | None = None,
+        on_notify: Callable[[Notification], None] | None = None,
+        backlog: int = 256,
+    ) -> OutgoingSubscription:
+        """Subscribe; the subscription that comes back refreshes itself at 2/3 of its time.
+
+        A caller that gives up leaves a subscription that was granted meanwhile to the stack, which
+        ends it.
+
+        Args:
+            request: A SUBSCRIBE with Event, otherwise as in ``invite``.
+            target: As in ``request``.
+            expires: Seconds to ask for; 0 asks for the state once.
+            timeout: Seconds until the final answer.
+            body: Makes the body of each refresh and of the end; the first one again when None.
+            on_notify: Is called with each NOTIFY in place of ``notifications()``. It may answer
+                itself; else 200 is sent when it returns.
+            backlog: NOTIFYs that may wait in ``notifications()``; more are answered 503.
+
+        Raises:
+            SubscriptionRejected: The final answer was 300 or above.
+            TransactionTimeout: There was none.
+            FlowFailed: The flow does not exist, could not be opened, or broke.
+        """
+        subscription: OutgoingSubscription | None = None
+        is_accepted = False
+        try:
+            async with asyncio.timeout(timeout):
+                flow = await self._sockets.reach(target)
+                sent = self._completed(request, flow)
+                sent.headers.set("Expires", str(expires))
+                if "Contact" not in sent.headers:
+                    sent.headers.add("Contact", self.contact(flow))
+                key = self.stack.subscriber.subscribe(sent, flow, self.now(), body=body)
+                subscription = OutgoingSubscription(
+                    self, key, sent, flow, on_notify=on_notify, backlog=backlog
+                )
+                self._delivery.outgoing[key] = subscription
+                self.pump()
+                await subscription.accepted
+                is_accepted = True
+        except TimeoutError as exc:
+            raise TransactionTimeout(f"SUBSCRIBE: no final answer in {timeout} s") from exc
+        finally:
+            if subscription is not None and not is_accepted:
+                self._delivery.outgoing.pop(subscription.key, None)
+                self.stack.subscriber.cancel(subscription.key, self.now())
+                self.pump()
+        return subscription
+
     # What calls and incoming requests use.
 
     def now(self) -> float:
@@ -214,6 +283,10 @@ class SipEndpoint:
         """Deliver events of a call to its object from now on."""
         self._delivery.offered.pop(call.key, None)
         self._calls[call.key] = call
+
+    def adopt_subscription(self, subscription: IncomingSubscription) -> None:
+        """Deliver events of a subscription to its object from now on."""
+        self._delivery.incoming[subscription.key] = subscription
 
     async def wait_for_response(self, send: Callable[[float], TransactionKey]) -> Response:
         """Send a request and return its final response."""

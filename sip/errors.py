@@ -62,6 +62,14 @@ class CallRejected(SipError):
         self.response = response
 
 
+class SubscriptionRejected(SipError):
+    """A SUBSCRIBE was answered with a final status of 300 or above."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"the subscription was rejected: {response.status} {response.reason}")
+        self.response = response
+
+
 class CallCancelled(SipError):
     """The caller took an INVITE back before it was accepted."""
 

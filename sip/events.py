@@ -5,9 +5,13 @@ from typing import NewType, TypeAlias
 
 from .flow import Flow
 from .message import Request, Response
+from .subscription import SubscriptionStatus
 
 CallKey = NewType("CallKey", int)
 """One INVITE usage within one stack."""
+
+SubscriptionKey = NewType("SubscriptionKey", int)
+"""One subscription within one stack, ours or a peer's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +163,70 @@ class CallReleased:
     call: CallKey
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionAccepted:
+    """The 2xx to our first SUBSCRIBE."""
+
+    subscription: SubscriptionKey
+    response: Response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionRefused:
+    """A final answer of 300 or above to our first SUBSCRIBE."""
+
+    subscription: SubscriptionKey
+    response: Response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionFailed:
+    """Our first SUBSCRIBE got no final answer."""
+
+    subscription: SubscriptionKey
+    text: str
+    flow_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifyReceived:
+    """News of a subscription of ours, to be answered with ``send_response``."""
+
+    subscription: SubscriptionKey
+    key: TransactionKey
+    request: Request
+    flow: Flow
+    status: SubscriptionStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscribeRefreshed:
+    """A peer has prolonged its subscription; it was answered already."""
+
+    subscription: SubscriptionKey
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionEnded:
+    """A subscription is over for our user."""
+
+    subscription: SubscriptionKey
+    by: str
+    """``local``, ``remote``, ``expired``, ``replaced`` or ``lost``."""
+    reason: str = ""
+    """The reason of Subscription-State, or what happened."""
+    retry_after: int | None = None
+    """Seconds the notifier asks to wait before the next attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionReleased:
+    """Nothing of a subscription is left."""
+
+    subscription: SubscriptionKey
+
+
 Event: TypeAlias = (
     RequestReceived
     | ResponseReceived
@@ -176,4 +244,11 @@ Event: TypeAlias = (
     | CallUnacknowledged
     | CallEnded
     | CallReleased
+    | SubscriptionAccepted
+    | SubscriptionRefused
+    | SubscriptionFailed
+    | NotifyReceived
+    | SubscribeRefreshed
+    | SubscriptionEnded
+    | SubscriptionReleased
 )

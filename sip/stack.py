@@ -4,8 +4,9 @@ Requests go hop by hop between known addresses: there is no DNS procedure (RFC 3
 and no proxy here, and the transport is chosen by the one who names the flow.
 """
 
+import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -18,6 +19,7 @@ from .events import (
     FlowLost,
     RequestReceived,
     ResponseReceived,
+    SubscriptionKey,
     TransactionFlowLost,
     TransactionKey,
     TransactionTimedOut,
@@ -26,7 +28,10 @@ from .flow import Address, Flow
 from .headers import Via
 from .invite import InviteUsage
 from .message import Request, Response, make_response
+from .notifier import Notifier
 from .parser import DEFAULT_LIMITS, KeepAlive, Limits, StreamParser, is_keepalive, parse_datagram
+from .subscriber import Subscriber
+from .subscription import NotifierInput, SubscriberInput
 from .timers import TimerHeap, Timers
 from .transaction import (
     MAGIC_COOKIE,
@@ -40,7 +45,12 @@ from .transaction import (
 )
 
 DEFAULT_TIMERS = Timers()
-StackTimer: TypeAlias = tuple[TransactionKey, Input] | tuple[CallKey, CallInput]
+StackTimer: TypeAlias = (
+    tuple[TransactionKey, Input]
+    | tuple[CallKey, CallInput]
+    | tuple[SubscriptionKey, SubscriberInput]
+    | tuple[SubscriptionKey, NotifierInput]
+)
 
 _DIALOG_METHODS = frozenset({"BYE", "INFO", "INVITE", "UPDATE", "PRACK"})
 
@@ -52,6 +62,8 @@ class StackLimits:
     transactions: int = 65_536
     """Server transactions. A non-INVITE one on UDP lives 32 s after its answer."""
     calls: int = 8_192
+    subscriptions: int = 65_536
+    """Subscriptions of peers to us."""
     messages: Limits = DEFAULT_LIMITS
     """Sizes of one message."""
 
@@ -71,6 +83,7 @@ class SipStack:
         token: Callable[[], str],
         sent_by: Callable[[Flow], Address] | None = None,
         limits: StackLimits | None = None,
+        subscription_identity: Callable[[Request], Hashable] | None = None,
     ) -> None:
         """Make an empty stack.
 
@@ -79,6 +92,8 @@ class SipStack:
             token: Returns random text fit for tags, branches and Call-IDs.
             sent_by: The address to write into Via for a flow; the flow's own without it.
             limits: Bounds of everything that is kept.
+            subscription_identity: What makes a SUBSCRIBE replace an older one outside its dialog;
+                the subscriber, the Event and the target when None.
         """
         self.timers = timers
         self.counters: Counter[str] = Counter()
@@ -93,6 +108,18 @@ class SipStack:
         self._by_flow: dict[Flow, set[TransactionKey]] = {}
         self._parsers: dict[Flow, StreamParser] = {}
         self.calls = InviteUsage(self, heap=self._heap, token=token)  # type: ignore[arg-type]
+        numbers = itertools.count(1)
+        self.subscriber = Subscriber(
+            self,
+            heap=self._heap,  # type: ignore[arg-type]
+            serial=lambda: SubscriptionKey(next(numbers)),
+        )
+        self.notifier = Notifier(
+            self,
+            heap=self._heap,  # type: ignore[arg-type]
+            serial=lambda: SubscriptionKey(next(numbers)),
+            identity=subscription_identity,
+        )
 
     def receive_data(self, flow: Flow, data: bytes, now: float) -> None:
         """Take a datagram, or what a connection brought."""
@@ -166,6 +193,7 @@ class SipStack:
         if transaction is not None:
             transaction.take(Input.ABANDON, now)
             self._reap(transaction)
+            self.notifier.transaction_over(key, now)
 
     def next_timeout(self) -> float | None:
         """Return when ``handle_timeout`` is to be called; None when nothing waits."""
@@ -180,8 +208,8 @@ class SipStack:
                 if transaction is not None:
                     transaction.take(given, now)
                     self._reap(transaction)
-            elif isinstance(given, CallInput) and not isinstance(key, TransactionKey):
-                self.calls.take_timer(key, given, now)
+            elif not isinstance(key, TransactionKey):
+                self._take_timer(key, given, now)
 
     def outgoing(self) -> list[tuple[Flow, bytes]]:
         """Take out what is to be sent, in order."""
@@ -199,6 +227,7 @@ class SipStack:
             "client": len(self._clients),
             "server": len(self._servers),
             "calls": len(self.calls),
+            "subscriptions": len(self.subscriber) + len(self.notifier),
             "timers": len(self._heap),
             "flows": len(self._by_flow),
             "parsers": len(self._parsers),
@@ -226,6 +255,19 @@ class SipStack:
         self.counters[what] += 1
 
     # Within.
+
+    def _take_timer(
+        self,
+        key: CallKey | SubscriptionKey,
+        given: Input | CallInput | SubscriberInput | NotifierInput,
+        now: float,
+    ) -> None:
+        if isinstance(given, CallInput):
+            self.calls.take_timer(CallKey(key), given, now)
+        elif isinstance(given, SubscriberInput):
+            self.subscriber.take_timer(SubscriptionKey(key), given, now)
+        elif isinstance(given, NotifierInput):
+            self.notifier.take_timer(SubscriptionKey(key), given, now)
 
     def _via(self, flow: Flow) -> str:
         host, port = self._sent_by(flow) if self._sent_by is not None else flow.local
@@ -295,12 +337,19 @@ class SipStack:
         _fill_via(request, flow)
         # Both are read here so that a broken one is refused before anything is kept.
         call = self.calls.find(request)
-        if len(self._servers) >= self._limits.transactions or (
-            request.method == "INVITE" and call is None and len(self.calls) >= self._limits.calls
-        ):
+        if self._is_full(request, call):
             self._turn_away(flow, request)
             return
         self._begin(flow, request, call, now)
+
+    def _is_full(self, request: Request, call: CallKey | None) -> bool:
+        if len(self._servers) >= self._limits.transactions:
+            return True
+        if call is not None or request.to.tag:
+            return False
+        if request.method == "INVITE":
+            return len(self.calls) >= self._limits.calls
+        return request.method == "SUBSCRIBE" and len(self.notifier) >= self._limits.subscriptions
 
     def _receive_again(self, known: ServerTransaction, request: Request, now: float) -> None:
         if request.method == "ACK" and known.state is State.ACCEPTED:
@@ -346,8 +395,31 @@ class SipStack:
             self.send_response(key, make_response(request, 481, to_tag=self._token()), now)
         elif request.method == "INVITE":
             self.calls.receive_invite(request, key, flow, now)
-        else:
+        elif request.method not in ("SUBSCRIBE", "NOTIFY") or not self._receive_subscription(
+            flow, request, key, now
+        ):
             self.emit(RequestReceived(key=key, request=request, flow=flow))
+
+    def _receive_subscription(
+        self, flow: Flow, request: Request, key: TransactionKey, now: float
+    ) -> bool:
+        if request.method == "NOTIFY":
+            ours = self.subscriber.find(request)
+            if ours is not None:
+                self.subscriber.receive_notify(ours, request, key, flow, now)
+            return ours is not None
+        if not request.to.tag:
+            return False
+        theirs = self.notifier.find(request)
+        if theirs is not None:
+            self.notifier.receive_subscribe(theirs, request, key, flow, now)
+        elif not self.notifier.enter_dialog(request):
+            # RFC 6665 section 4.2.1.1: the peer subscribes anew then.
+            self.count("unknown_dialog")
+            self.send_response(key, make_response(request, 481), now)
+        else:
+            return False
+        return True
 
     def _receive_cancel(self, request: Request, key: TransactionKey, now: float) -> None:
         target = server_key(request, method="INVITE")
@@ -369,12 +441,20 @@ class SipStack:
     ) -> None:
         key = transaction.key
         if action is Action.DELIVER and response is not None:
-            if not self.calls.receive_response(key, response, now):
+            if not (
+                self.calls.receive_response(key, response, now)
+                or self.subscriber.receive_response(key, response, now)
+                or self.notifier.receive_response(key, response, now)
+            ):
                 self.emit(ResponseReceived(key=key, response=response, flow=transaction.flow))
             return
         lost = action is Action.REPORT_FLOW_LOST
         self.count("flow_lost_out" if lost else "timeout_out")
-        if self.calls.transaction_failed(key, now, flow_lost=lost):
+        if (
+            self.calls.transaction_failed(key, now, flow_lost=lost)
+            or self.subscriber.transaction_failed(key, now, flow_lost=lost)
+            or self.notifier.transaction_failed(key, now, flow_lost=lost)
+        ):
             return
         if lost:
             self.emit(TransactionFlowLost(key=key, flow=transaction.flow))
