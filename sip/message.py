@@ -135,8 +135,8 @@ class Headers:
     """Header fields in order, with repeats, found without regard to case or compact form.
 
     Two are equal when each name has the same values in the same order; the order of different
-    names means nothing (RFC 3261 7.3.1). Text holds bytes that are not UTF-8 as surrogate
-    escapes, so that they leave as they came.
+    names means nothing (RFC 3261 7.3.1), and Content-Length counts as part of the body. Text
+    holds bytes that are not UTF-8 as surrogate escapes, so that they leave as they came.
     """
 
     __slots__ = ("_items", "_keys")
@@ -239,7 +239,8 @@ class Headers:
     def _by_key(self) -> dict[str, list[str]]:
         values: dict[str, list[str]] = {}
         for key, (_, value) in zip(self._keys, self._items, strict=True):
-            values.setdefault(key, []).append(value)
+            if key != "content-length":
+                values.setdefault(key, []).append(value)
         return values
 
 
@@ -336,6 +337,8 @@ class Request(_Typed):
     """The Request-URI as written."""
     headers: Headers
     body: bytes = b""
+    raw: bytes = field(default=b"", init=False, repr=False, compare=False)
+    """The bytes that it was read from, to the end of its body; empty when it was made here."""
     _parsed: dict[str, tuple[object, object]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -364,6 +367,8 @@ class Response(_Typed):
     reason: str
     headers: Headers
     body: bytes = b""
+    raw: bytes = field(default=b"", init=False, repr=False, compare=False)
+    """The bytes that it was read from, to the end of its body; empty when it was made here."""
     _parsed: dict[str, tuple[object, object]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -413,8 +418,8 @@ def make_response(
         value = request.headers.get(name)
         if value is None:
             continue
-        if name == "To" and to_tag is not None and request.to.tag is None:
-            value = _with_tag(value, to_tag)
+        if name == "To" and to_tag is not None and _may_have_tag(request):
+            value = f"{value};tag={to_tag}"
         copied.append((name, value))
     if status == 100 and (timestamp := request.headers.get("Timestamp")) is not None:
         copied.append(("Timestamp", timestamp))  # RFC 3261 8.2.6.1
@@ -422,8 +427,11 @@ def make_response(
     return Response(status, phrase, Headers([*copied, *headers]), body)
 
 
-def _with_tag(text: str, tag: str) -> str:
-    return f"{text};tag={tag}"
+def _may_have_tag(request: Request) -> bool:
+    try:
+        return request.to.tag is None
+    except MalformedMessage:
+        return False  # it goes back as it came, in the 400 that says so
 
 
 def _write(start_line: str, headers: Headers, body: bytes) -> bytes:

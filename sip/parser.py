@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 from .errors import MalformedMessage
-from .headers import is_token
+from .headers import is_token, parse_via, split_values
 from .message import KNOWN_NAMES, Headers, Request, Response
 
 
@@ -73,6 +73,7 @@ def parse_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Request | Re
             f"Content-Length is {length}, the datagram holds {len(body)} bytes of body"
         )
     message.body = body if length is None else body[:length]
+    message.raw = data if length is None else data[: start + length]
     fault = fault or _find_fault(message)
     if fault is not None:
         raise _answerable(fault, message)
@@ -136,6 +137,7 @@ class StreamParser:
             raise _answerable(MalformedMessage("Content-Length is missing on a stream"), message)
         if length > self._limits.body:
             raise _answerable(_too_large(f"a body of {length} bytes"), message)
+        message.raw = bytes(self._buffer[:start])
         del self._buffer[:start]
         self._searched = 0
         self._blank_lines = 0
@@ -148,6 +150,7 @@ class StreamParser:
         if len(self._buffer) < length:
             return False
         message.body = bytes(self._buffer[:length])
+        message.raw += message.body
         del self._buffer[:length]
         self._head = None
         fault = fault or _find_fault(message)
@@ -275,18 +278,39 @@ def _check_needed(message: Request | Response) -> None:
             raise MalformedMessage(f"{key} stands there more than once")
     if not message.vias:
         raise MalformedMessage("Via is missing")
-    _ = message.call_id, message.from_, message.to
-    if isinstance(message, Request) and message.cseq.method != message.method:
+    _ = message.call_id, message.from_, message.to, message.cseq
+    if not isinstance(message, Request):
+        return
+    if message.cseq.method != message.method:
         raise MalformedMessage(f"CSeq names {message.cseq.method[:40]}, not {message.method[:40]}")
-    _ = message.cseq
+    if message.uri[:4].lower() in ("sip:", "sips"):
+        _ = message.request_uri  # RFC 5118 4.2; what another scheme means, its user decides
 
 
 def _answerable(fault: MalformedMessage, message: Request | Response) -> MalformedMessage:
-    """Attach the request if an answer can be written to it; ACK is never answered."""
+    """Attach the request if an answer finds its way: by the topmost Via. ACK is never answered.
+
+    Other fields that are missing or broken do not hinder it (RFC 4475 3.3.1): the answer repeats
+    what there is (RFC 3261 8.2.6.2).
+    """
     if isinstance(message, Request) and message.method != "ACK":
-        try:
-            _ = message.vias[0], message.call_id, message.from_, message.to, message.cseq
-        except (MalformedMessage, IndexError):
-            return fault
-        fault.request = message
+        vias = _readable_vias(message)
+        if vias:
+            message.headers.remove("Via")
+            for via in reversed(vias):
+                message.headers.prepend("Via", via)
+            fault.request = message
     return fault
+
+
+def _readable_vias(message: Request) -> list[str]:
+    """Return the Via values up to the first that is broken."""
+    vias: list[str] = []
+    for text in message.headers.get_all("Via"):
+        for value in split_values(text):
+            try:
+                parse_via(value)
+            except MalformedMessage:
+                return vias
+            vias.append(value)
+    return vias

@@ -62,6 +62,27 @@ class SipUri:
         value = self.parameters.get("transport")
         return None if value is None else value.lower()
 
+    def is_equivalent(self, other: SipUri) -> bool:
+        """Tell whether two URIs mean the same.
+
+        Escapes count as what they stand for, the user part alone is case-sensitive, a default
+        port is not the same as none, and most parameters that only one side has mean nothing.
+
+        Source: RFC 3261 19.1.4.
+        """
+        if self.scheme != other.scheme:
+            return False
+        if self.scheme not in ("sip", "sips"):
+            return _plain(self.host) == _plain(other.host)
+        return (
+            _plain(self.user) == _plain(other.user)
+            and _plain(self.password) == _plain(other.password)
+            and self.host.lower() == other.host.lower()
+            and self.port == other.port
+            and _have_same_meaning(_folded(self.parameters), _folded(other.parameters))
+            and _header_pairs(self.headers) == _header_pairs(other.headers)
+        )
+
     def __str__(self) -> str:
         if self.scheme not in ("sip", "sips"):
             return f"{self.scheme}:{self.host}"
@@ -118,6 +139,42 @@ def parse(text: str) -> SipUri:
 
 
 _UNSUPPORTED = "Unsupported URI Scheme"
+
+# RFC 3261 19.1.4: where one side has it, the other must have it too.
+_WEIGHTY = frozenset({"user", "ttl", "method", "maddr", "transport"})
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+# An escaped one of these is not the same as the character, which would be a delimiter.
+_RESERVED = frozenset(";/?:@&=+$,%")
+
+
+def _plain(text: str | None) -> str | None:
+    """Undo the escapes, once, but for those of reserved characters."""
+    return None if text is None else _ESCAPE.sub(_unescaped, text)
+
+
+def _unescaped(matched: re.Match[str]) -> str:
+    character = chr(int(matched[1], 16))
+    if character in _RESERVED or not character.isascii():
+        return matched[0].upper()
+    return character
+
+
+def _folded(parameters: dict[str, str | None]) -> dict[str, str]:
+    return {
+        (_plain(name) or "").lower(): (_plain(value) or "").lower()
+        for name, value in parameters.items()
+    }
+
+
+def _have_same_meaning(one: dict[str, str], other: dict[str, str]) -> bool:
+    if any((name in one) != (name in other) for name in _WEIGHTY):
+        return False
+    return all(other[name] == value for name, value in one.items() if name in other)
+
+
+def _header_pairs(text: str) -> list[tuple[str, str | None]]:
+    pairs = [part.partition("=") for part in text.split("&") if part]
+    return sorted((name.lower(), _plain(value)) for name, _, value in pairs)
 
 
 def _split_scheme(text: str) -> tuple[str, str]:

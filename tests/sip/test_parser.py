@@ -264,12 +264,44 @@ def test_a_status_out_of_range_is_refused(status: str) -> None:
     assert "status" in str(refused(message(start=f"SIP/2.0 {status} x")))
 
 
-@pytest.mark.parametrize("name", ["Via", "From", "To", "Call-ID", "CSeq"])
-def test_a_missing_field_is_refused_and_cannot_be_answered(name: str) -> None:
-    data = message().replace(f"{name}: ".encode(), b"X-Other: ")
-    fault = refused(data)
-    assert name in str(fault)
+@pytest.mark.parametrize("name", ["From", "To", "Call-ID", "CSeq"])
+def test_a_missing_field_is_answered_400(name: str) -> None:  # RFC 4475 3.3.1
+    fault = refused(message().replace(f"{name}: ".encode(), b"X-Other: "))
+    assert (fault.status, str(fault)) == (400, f"{name} is missing")
+    assert fault.request is not None
+    assert make_response(fault.request, 400, to_tag="x").to_bytes()
+
+
+def test_without_via_there_is_no_way_for_an_answer() -> None:
+    fault = refused(message().replace(b"Via: ", b"X-Other: "))
+    assert str(fault) == "Via is missing"
     assert fault.request is None
+
+
+def test_an_answer_takes_the_vias_above_the_broken_one() -> None:
+    lines = "Via: SIP/2.0/UDP a;branch=1, SIP/2.0/UDP b, nonsense\r\nVia: SIP/2.0/UDP c\r\nVia:"
+    fault = refused(message().replace(b"Via:", lines.encode()))
+    assert fault.request is not None
+    assert [via.host for via in fault.request.vias] == ["a", "b"]
+    answer = make_response(fault.request, 400)
+    assert answer.headers.get_all("Via") == ["SIP/2.0/UDP a;branch=1", "SIP/2.0/UDP b"]
+
+
+def test_a_broken_to_goes_back_as_it_came() -> None:
+    fault = refused(message().replace(b"To: <", b'To: "Mr. <'))
+    assert fault.request is not None
+    answer = make_response(fault.request, 400, to_tag="x")
+    assert answer.headers.get("To") == '"Mr. <sip:34020000001320000001@3402000000>'
+
+
+def test_the_untouched_bytes_stay_with_the_message() -> None:
+    data = message("X-Odd :  folded\n  value", "l: 2", body=b"ab")
+    assert request(data).raw == data
+    assert request(b"\r\n" + data + b"behind").raw == data
+    (taken,) = StreamParser().push(data)
+    assert isinstance(taken, Request)
+    assert taken.raw == data
+    assert make_response(taken, 200).raw == b""
 
 
 @pytest.mark.parametrize(

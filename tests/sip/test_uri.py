@@ -120,3 +120,56 @@ def test_address_uses_the_default_port(text: str, address: tuple[str, int]) -> N
 
 def test_equal_uris_have_equal_hashes() -> None:
     assert hash(SipUri.parse("sip:x@h;a=1")) == hash(SipUri.parse("sip:x@h;a=1"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
+        ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+        ("sip:carol@chicago.com", "sip:carol@chicago.com;security=on"),
+        (
+            "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+            "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
+        ),
+        (
+            "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+            "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
+        ),
+        ("sip:a%3bb@h", "sip:a%3Bb@h"),
+        ("sip:x@[2001:DB8::1]", "sip:x@[2001:db8::1]"),
+        ("tel:+1-201", "TEL:+1-201"),
+    ],
+)
+def test_equivalent_uris(one: str, other: str) -> None:  # RFC 3261 19.1.4, its examples first
+    assert SipUri.parse(one).is_equivalent(SipUri.parse(other))
+    assert SipUri.parse(other).is_equivalent(SipUri.parse(one))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
+        ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+        ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+        ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
+        ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
+        ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
+        ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
+        ("sip:a@h", "sips:a@h"),
+        ("sip:a:one@h", "sip:a:two@h"),
+        ("sip:a%3bb@h", "sip:a;b@h"),
+        ("tel:+1", "tel:+2"),
+        ("sip:h;maddr=1.2.3.4", "sip:h"),
+    ],
+)
+def test_uris_that_differ(one: str, other: str) -> None:  # RFC 3261 19.1.4, its examples first
+    assert not SipUri.parse(one).is_equivalent(SipUri.parse(other))
+    assert not SipUri.parse(other).is_equivalent(SipUri.parse(one))
+
+
+def test_equivalence_is_not_transitive() -> None:  # RFC 3261 19.1.4
+    plain, on, off = (SipUri.parse(f"sip:a@h{tail}") for tail in ("", ";s=on", ";s=off"))
+    assert plain.is_equivalent(on)
+    assert plain.is_equivalent(off)
+    assert not on.is_equivalent(off)
