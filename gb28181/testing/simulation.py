@@ -103,13 +103,26 @@ class Simulation:
         faults: What the coroutines given to ``start`` died of.
     """
 
-    def __init__(self, *, seed: int = 0, conditions: Conditions | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        conditions: Conditions | None = None,
+        limit: float = 86_400.0,
+    ) -> None:
+        """Prepare an empty world.
+
+        Args:
+            seed: Decides which packets are lost.
+            conditions: Of every link that nothing else is said of.
+            limit: Virtual seconds after which a test that still waits fails.
+        """
         self.network = (
             SimulatedNetwork(seed)
             if conditions is None
             else SimulatedNetwork(seed, conditions=conditions)
         )
-        self.clock = VirtualClock()
+        self.clock = VirtualClock(limit=limit)
         self.events: list[PlatformEvent] = []
         self.faults: list[Exception] = []
         self._seen = 0
