@@ -5,13 +5,33 @@ from __future__ import annotations
 from gb28181.manscdp.device_info import DeviceInfoQuery
 from sip.message import Response
 
-from ..case import Level, Role, case, check, demand
+from ..case import Level, NotApplicable, Role, case, check, demand
 from ..peers.device import DevicePeer
 from ..peers.platform import PlatformPeer
 from ..peers.wire import NoAnswer, check_status
 
 BOTH = (Role.PLATFORM, Role.DEVICE)
 METHODS = ("INVITE", "ACK", "INFO", "CANCEL", "BYE", "OPTIONS", "MESSAGE")
+
+
+@case("GB-SIP-002", roles=BOTH, clause="RFC 3581 4", level=Level.RECOMMENDED)
+async def answer_tells_the_source(peer: DevicePeer | PlatformPeer) -> None:
+    """An answer tells the sender where its request came from.
+
+    Demand: to a Via with ``rport`` the answer has ``received`` and ``rport`` filled in.
+
+    Why: a peer behind address translation learns its outer address by it.
+
+    Tested: OPTIONS over UDP with ``rport``.
+
+    Fix: write the source address and port of the datagram into the topmost Via.
+    """
+    if peer.target.transport != "udp":
+        raise NotApplicable("over UDP only")
+    await _registered(peer)
+    via = (await peer.options()).vias[0]
+    check(via.received, "received must be filled in", seen=via)
+    check(via.rport, "rport must be filled in", seen=via)
 
 
 @case("GB-SIP-003", roles=BOTH, clause="9.2.3 b", level=Level.REQUIRED)
@@ -92,6 +112,29 @@ async def broken_xml_is_survived(peer: DevicePeer | PlatformPeer) -> None:
     """
     await _registered(peer)
     check_status(await peer.send(b'<?xml version="1.0"?><Notify><CmdType>Keep'), 200, 400)
+    check_status(await _plain_message(peer), 200)
+
+
+@case("GB-XML-006", roles=BOTH, clause="spec 03 1", level=Level.RECOMMENDED, robustness=True)
+async def entities_are_not_expanded(peer: DevicePeer | PlatformPeer) -> None:
+    """A body with a document type is refused.
+
+    Demand: 400 (or 200 by configuration), no entity is expanded, and the target goes on to serve.
+
+    Why: nested entities fill the memory, external ones read files.
+
+    Tested: a Notify with nested entities, then a right message.
+
+    Fix: refuse ``<!DOCTYPE`` before the XML parser sees the body.
+    """
+    await _registered(peer)
+    nested = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 9))
+    body = (
+        f'<?xml version="1.0"?><!DOCTYPE Notify [<!ENTITY e0 "ha">{nested}]>'
+        f"<Notify><CmdType>Keepalive</CmdType><SN>1</SN><DeviceID>{peer.id}</DeviceID>"
+        "<Status>&e8;</Status></Notify>"
+    )
+    check_status(await peer.send(body.encode()), 200, 400)
     check_status(await _plain_message(peer), 200)
 
 

@@ -130,6 +130,43 @@ async def heartbeat_says_what_it_must(peer: PlatformPeer) -> None:
     check(command.status in ("OK", "ERROR"), "Status is OK or ERROR", seen=command.status)
 
 
+@case(
+    "GB-KA-006",
+    roles=(Role.DEVICE,),
+    clause="9.6.1 e",
+    level=Level.REQUIRED,
+    needs=("GB-KA-001",),
+)
+async def unanswered_device_registers_again(peer: PlatformPeer) -> None:
+    """A device whose heartbeats are not answered registers again.
+
+    Demand: after as many heartbeats without an answer as configured the device takes the server to
+    be offline and registers.
+
+    Why: a platform that was restarted does not know the device any more.
+
+    Tested: the kit answers no heartbeat; a REGISTER must come, not before two of them were lost
+    (with a count of two or more), and within a transaction's life after the last.
+
+    Fix: count heartbeats without an answer, start again from zero with each answer, and begin a new
+    registration at the count.
+    """
+    await peer.registered()
+    times = peer.target.times
+    peer.answers_heartbeats = False
+    since = peer.wire.now()
+    # The last heartbeat is given up 32 s after it was sent at the latest (RFC 3261, timer F).
+    limit = times.keepalive_interval * (times.keepalive_count + 1) + times.grace + 32.0
+    register = await peer.next_register(since=since, timeout=limit)
+    again = demand(register, f"no REGISTER came within {limit:g} s")
+    lost = [one for one in peer.wire.seen if since <= one.time < again.time]
+    count = sum(is_command(one, "Notify", "Keepalive") for one in lost)
+    check(count >= min(2, times.keepalive_count), "one lost heartbeat must not be enough",
+          seen=f"REGISTER after {count}")  # fmt: skip
+    peer.answers_heartbeats = True
+    await peer.registered(since=since)
+
+
 async def _heartbeat(peer: PlatformPeer, *, since: float, timeout: float) -> Seen:
     seen = await peer.wire.wait_for(
         lambda one: is_command(one, "Notify", "Keepalive"), since=since, timeout=timeout

@@ -228,6 +228,35 @@ async def unregistering_needs_credentials(peer: DevicePeer) -> None:
 
 
 @case(
+    "GB-REG-027",
+    roles=PLATFORM,
+    clause="2022 I",
+    level=Level.REQUIRED,
+    needs=("GB-REG-003",),
+    editions=("2022",),
+)
+async def answers_name_the_version(peer: DevicePeer) -> None:
+    """Every answer to a REGISTER names the version of the protocol.
+
+    Demand: ``X-GB-Ver: 3.0`` in the answers, also in 401 and in a refusal.
+
+    Why: the device learns what the platform understands.
+
+    Tested: the header in the 401, in the 200, and in the refusal of a wrong password.
+
+    Fix: write the header into all answers to REGISTER.
+    """
+    answers = [
+        await peer.send_register(),
+        await peer.try_register(),
+        await peer.try_register(password="wrong"),
+    ]
+    for answer in answers:
+        value = answer.headers.get("X-GB-Ver")
+        check(value == "3.0", f"the {answer.status} must carry X-GB-Ver: 3.0", seen=value)
+
+
+@case(
     "GB-REG-030",
     roles=PLATFORM,
     clause="9.10.3",

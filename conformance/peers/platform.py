@@ -71,6 +71,7 @@ class PlatformPeer:
         self.registers: list[Registering] = []
         self.grants: int | None = None
         """Granted in place of what is asked for."""
+        self.answers_heartbeats = True
         self.wire = Wire(
             user=self.id,
             listen=target.listen or ("udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"),
@@ -100,6 +101,7 @@ class PlatformPeer:
             yield self
         finally:
             self.grants = None
+            self.answers_heartbeats = True
             for call in self._calls:
                 if not call.is_ended:
                     await call.bye(timeout=1.0)
@@ -300,6 +302,8 @@ class PlatformPeer:
     def _serve(self, seen: Seen) -> None:
         if seen.method == "REGISTER":
             self._register(seen)
+        elif not self.answers_heartbeats and is_command(seen, "Notify", "Keepalive"):
+            return  # the device is to think that we are gone
         elif seen.method in ("MESSAGE", "NOTIFY", "OPTIONS"):
             seen.incoming.respond(200)
         else:
