@@ -13,12 +13,19 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from .errors import LocalProtocolError, MalformedMessage, UnsupportedChallenge
-from .headers import Challenge, Credentials, parse_challenge, parse_credentials
+from .headers import (
+    Challenge,
+    Credentials,
+    parse_challenge,
+    parse_credentials,
+    split_challenges,
+)
 from .message import Request
 
-# By upper case name; -SESS variants use the same hash. SM3 is a peer agreement, in no RFC.
-_HASHES = {"MD5": "md5", "SHA-256": "sha256", "SM3": "sm3"}
-_SESSION = "-SESS"
+# By name in upper case without hyphens; -sess variants use the same hash. SM3 (GB/T 32905) is
+# agreed between peers and in no RFC; OpenSSL has it or has it not.
+_HASHES = {"MD5": "md5", "SHA256": "sha256", "SHA512256": "sha512_256", "SM3": "sm3"}
+_SESSION = "SESS"
 
 _CLOCK = 2**40  # milliseconds in five bytes: 34 years before the clock wraps
 _NONCE_SIZE = 16
@@ -84,8 +91,10 @@ class DigestServer:
             LocalProtocolError: An algorithm or the qop is not known.
         """
         for algorithm in algorithms:
-            if not _is_supported(algorithm):
+            if not _hash_name(algorithm):
                 raise LocalProtocolError(f"digest algorithm {algorithm} is not known")
+            if not _is_supported(algorithm):
+                raise LocalProtocolError(f"the OpenSSL of this Python has no {algorithm}")
         if not algorithms or not set(_qop_list(qop)) <= {"auth", "auth-int"}:
             raise LocalProtocolError(f"qop {qop} is not known, or there is no algorithm")
         self._realm = realm
@@ -142,10 +151,10 @@ class DigestServer:
     def _is_right(
         self, request: Request, credentials: Credentials, password_or_ha1: str | Ha1
     ) -> bool:
-        algorithm = credentials.algorithm
-        if algorithm.upper() not in {offered.upper() for offered in self._algorithms}:
-            return False
         given = credentials.parameters
+        algorithm = self._algorithm_of(credentials)
+        if algorithm is None:
+            return False
         if isinstance(password_or_ha1, Ha1):
             if _hash_name(password_or_ha1.algorithm) != _hash_name(algorithm):
                 return False
@@ -157,6 +166,15 @@ class DigestServer:
             return False
         expected = _response(ha1, algorithm, request.method, request.body, given, qop)
         return hmac.compare_digest(expected.encode(), _bytes(given.get("response", "").lower()))
+
+    def _algorithm_of(self, credentials: Credentials) -> str | None:
+        """Return the offered algorithm that was used; None when it was none of them."""
+        if not credentials.parameters.get("algorithm"):
+            # It should mean MD5 (RFC 7616 3.4), yet some clients leave out what was the only one.
+            is_md5 = any(_spelling(offered) == "MD5" for offered in self._algorithms)
+            return "MD5" if is_md5 else self._algorithms[0]
+        asked = _spelling(credentials.algorithm)
+        return next((name for name in self._algorithms if _spelling(name) == asked), None)
 
     def _use(self, credentials: Credentials, issued: int, now: float) -> bool:
         """Take a nonce that came with a right response; False when it is too old or was used."""
@@ -226,7 +244,8 @@ def answer(
     """Make the Authorization value for the first challenge that can be answered.
 
     Args:
-        challenges: WWW-Authenticate values in the server's order, which is its preference.
+        challenges: WWW-Authenticate values in the server's order, which is its preference; one may
+            hold several challenges.
         username: As the server knows it.
         password: Or the HA1, which serves only for its algorithm and realm.
         method: Of the request.
@@ -256,7 +275,7 @@ def answer(
         given["opaque"] = challenge.parameters["opaque"]
     if qop:
         given |= {"qop": qop, "nc": f"{nonce_count:08x}"}
-    if qop or algorithm.upper().endswith(_SESSION):
+    if qop or _is_session(algorithm):
         given["cnonce"] = cnonce
     given["response"] = _response(ha1, algorithm, method, body, given, qop)
     return _unquoted_qop(Credentials("Digest", given), qop)
@@ -272,13 +291,8 @@ def compute_ha1(username: str, realm: str, password: str, algorithm: str = "MD5"
 
 
 def _choose(challenges: Sequence[str], password: str | Ha1) -> tuple[Challenge, str]:
-    refused = []
-    for text in challenges:
-        try:
-            challenge = parse_challenge(text)
-        except MalformedMessage:
-            refused.append("unreadable")
-            continue
+    offers, refused = _read_challenges(challenges)
+    for challenge in offers:
         algorithm = challenge.algorithm
         if not challenge.is_digest or not _is_supported(algorithm):
             refused.append(f"{challenge.scheme} {algorithm}")
@@ -292,6 +306,18 @@ def _choose(challenges: Sequence[str], password: str | Ha1) -> tuple[Challenge, 
             refused.append(f"qop {','.join(challenge.qop)}")
     offered = "; ".join(refused) or "nothing"
     raise UnsupportedChallenge(f"no challenge can be answered, offered was: {offered[:200]}")
+
+
+def _read_challenges(texts: Sequence[str]) -> tuple[list[Challenge], list[str]]:
+    challenges: list[Challenge] = []
+    unreadable: list[str] = []
+    for text in texts:
+        for part in split_challenges(text):
+            try:
+                challenges.append(parse_challenge(part))
+            except MalformedMessage:
+                unreadable.append("unreadable")
+    return challenges, unreadable
 
 
 def _find_credentials(request: Request) -> Credentials | None:
@@ -311,7 +337,7 @@ def _response(
 ) -> str:
     """Compute the response (RFC 7616 3.4.1; without qop RFC 2617 3.2.2.1)."""
     nonce, cnonce = given.get("nonce", ""), given.get("cnonce", "")
-    if algorithm.upper().endswith(_SESSION):
+    if _is_session(algorithm):
         ha1 = _digest(algorithm, f"{ha1}:{nonce}:{cnonce}")
     a2 = f"{method}:{given.get('uri', '')}"
     if qop == "auth-int":
@@ -336,7 +362,16 @@ def _digest(algorithm: str, data: str | bytes) -> str:
 
 
 def _hash_name(algorithm: str) -> str:
-    return _HASHES.get(algorithm.upper().removesuffix(_SESSION), "")
+    return _HASHES.get(_spelling(algorithm).removesuffix(_SESSION), "")
+
+
+def _spelling(algorithm: str) -> str:
+    """Return what all spellings of an algorithm share: ``sha256-sess`` is ``SHA-256-SESS``."""
+    return algorithm.upper().replace("-", "").replace("_", "")
+
+
+def _is_session(algorithm: str) -> bool:
+    return _spelling(algorithm).endswith(_SESSION)
 
 
 def _is_supported(algorithm: str) -> bool:

@@ -26,6 +26,11 @@ _VIA = re.compile(
 # What nearly all addresses look like; the rest takes the longer way.
 _USUAL_ADDRESS = re.compile(r"<([^<>\"\s]+)>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?\Z")
 _CSEQ = re.compile(r"\s*(\d{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)\s*\Z", re.ASCII)
+# Where a challenge begins: a scheme and its first parameter, or a scheme and its one token.
+_CHALLENGE = re.compile(
+    r"""\"(?:[^"\\]|\\.)*+"?|'[^',]*+'|(?:\A|,)\s*+([A-Za-z0-9\-]++)[ \t]++(?=[^\s=,"']++)""",
+    re.DOTALL,
+)
 _AUTH_PARAMETER = re.compile(
     r"""(?<![^\s,"'])([^\s=,"']+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|'([^']*)'|([^\s,]*))""", re.DOTALL
 )
@@ -114,6 +119,27 @@ class CSeq:
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An Event value: what a subscription is about.
+
+    Source: RFC 6665 8.2.1.
+    """
+
+    package: str
+    """As written, for example ``Catalog``; empty where a device leaves it out."""
+    parameters: dict[str, str | None] = field(default_factory=dict, hash=False)
+    """Names in lower case."""
+
+    @property
+    def id(self) -> str:
+        """The id, empty when there is none."""
+        return self.parameters.get("id") or ""
+
+    def __str__(self) -> str:
+        return f"{self.package}{format_parameters(self.parameters)}".removeprefix(";")
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +287,23 @@ def parse_challenge(text: str) -> Challenge:
     """Read one WWW-Authenticate value; values in single quotes and without commas are taken."""
     scheme, parameters = _parse_auth(text)
     return Challenge(scheme, parameters)
+
+
+def split_challenges(text: str) -> list[str]:
+    """Cut a WWW-Authenticate field that holds several challenges (RFC 7616 3.7)."""
+    starts = [found.start(1) for found in _CHALLENGE.finditer(text) if found[1] is not None]
+    if len(starts) < 2:
+        return [text]
+    ends = [*starts[1:], len(text)]
+    return [text[start:end].rstrip(" \t,") for start, end in zip(starts, ends, strict=True)]
+
+
+def parse_event(text: str) -> Event:
+    """Read an Event value; a missing package (``Event: id=1984``) is left empty."""
+    package, _, tail = text.partition(";")
+    if "=" in package:
+        package, tail = "", text
+    return Event(package.strip(), parse_parameters(tail))
 
 
 def parse_credentials(text: str) -> Credentials:

@@ -6,6 +6,7 @@ from sip.auth import DigestServer, Ha1, Verdict, answer, compute_ha1
 from sip.errors import LocalProtocolError, UnsupportedChallenge
 from sip.headers import parse_challenge, parse_credentials
 from sip.message import Headers, Request
+from sip.parser import parse_datagram
 
 USER = "34020000001320000001"
 REALM = "3402000000"
@@ -292,3 +293,157 @@ def test_what_cannot_be_answered_is_named(challenges: list[str], said: str) -> N
         reply(challenges)
     with pytest.raises(UnsupportedChallenge):
         compute_ha1(USER, REALM, PASSWORD, "ROT13")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        'Basic realm="a, Digest x=y", Digest realm="{}", nonce="n", algorithm=SHA-256, '
+        'Digest realm="r", nonce="m", algorithm=MD5',
+        'Negotiate , NTLM , Digest realm="{}",nonce="n",algorithm="sha256",Digest realm="r"',
+        "Digest realm='{}', nonce='n', algorithm=SHA256",
+        'Digest realm="{}", nonce="n", qop="auth,auth-int", stale = FALSE, algorithm=sha-256',
+    ],
+)
+def test_one_field_may_hold_several_challenges(value: str) -> None:  # RFC 7616 3.7
+    given = parse_credentials(reply([value.format(REALM)])).parameters
+    assert (given["realm"], given["nonce"], len(given["response"])) == (REALM, "n", 64)
+
+
+def test_a_client_takes_the_first_challenge_it_can_answer() -> None:  # RFC 8760 2.4
+    value = 'Digest realm="a", nonce="1", algorithm=ROT13, Digest realm="b", nonce="2"'
+    assert parse_credentials(reply([value])).parameters["realm"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("offered", "spelling"),
+    [
+        ("MD5", "md5"),
+        ("MD5", '"MD5"'),
+        ("SHA-256", "sha256"),
+        ("SHA-256", "'Sha-256'"),
+        ("MD5-sess", "MD5-SESS"),
+        ("SHA-256-sess", "sha256-sess"),
+        ("SM3", "sm3"),
+    ],
+)
+def test_any_spelling_of_the_algorithm_is_understood(offered: str, spelling: str) -> None:
+    digest = server(algorithms=(offered,))
+    (challenge,) = digest.challenge(USER, 0.0)
+    respelled = challenge.replace(f"algorithm={offered}", f"algorithm={spelling}")
+    assert respelled != challenge or offered == spelling
+    value = reply([respelled])
+    assert digest.verify(request(value), USER, PASSWORD, 0.0) is Verdict.OK
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256", "SM3"])
+def test_an_algorithm_left_out_is_the_only_one_offered(algorithm: str) -> None:
+    digest = server(algorithms=(algorithm,))
+    value = reply(digest.challenge(USER, 0.0)).replace(f", algorithm={algorithm}", "")
+    assert "algorithm" not in value
+    assert digest.verify(request(value), USER, PASSWORD, 0.0) is Verdict.OK
+
+
+def test_single_quotes_are_understood() -> None:
+    digest = server(qop="auth")
+    value = reply(digest.challenge(USER, 0.0)).replace('"', "'")
+    assert digest.verify(request(value), USER, PASSWORD, 0.0) is Verdict.OK
+
+
+def test_a_hash_that_openssl_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hashlib.algorithms_available", {"md5", "sha256"})
+    with pytest.raises(LocalProtocolError, match="OpenSSL of this Python has no SM3"):
+        server(algorithms=("SM3",))
+    with pytest.raises(UnsupportedChallenge, match="SM3"):
+        reply([f'Digest realm="{REALM}", nonce="n", algorithm=SM3'])
+
+
+# Attacks, each with the whole message as it comes from the wire
+
+
+def register(authorization: str, *, user: str = USER, branch: str = "1", cseq: int = 2) -> Request:
+    parsed = parse_datagram(
+        f"REGISTER {URI} SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP 192.0.2.10:5060;rport;branch=z9hG4bK{branch}\r\n"
+        f"From: <sip:{user}@{REALM}>;tag=1\r\nTo: <sip:{user}@{REALM}>\r\n"
+        f"Call-ID: 1\r\nCSeq: {cseq} REGISTER\r\nContact: <sip:{user}@192.0.2.10>\r\n"
+        f"Authorization: {authorization}\r\nExpires: 3600\r\nContent-Length: 0\r\n\r\n".encode()
+    )
+    assert isinstance(parsed, Request)
+    return parsed
+
+
+@pytest.mark.parametrize("qop", [None, "auth", "auth-int"])
+def test_a_replayed_register_is_refused(qop: str | None) -> None:
+    digest = server(qop=qop)
+    value = reply(digest.challenge(USER, 0.0))
+    first = register(value)
+    assert digest.verify(first, USER, PASSWORD, 1.0) is Verdict.OK
+    assert digest.verify(first, USER, PASSWORD, 2.0) is Verdict.STALE
+    # Nor does another branch, CSeq or spelling help, nor waiting until the nonce is forgotten.
+    assert digest.verify(register(value, branch="2", cseq=3), USER, PASSWORD, 3.0) is Verdict.STALE
+    swapped = value.replace('response="', 'RESPONSE = "')
+    assert digest.verify(register(swapped), USER, PASSWORD, 3.0) is Verdict.STALE
+    assert digest.verify(first, USER, PASSWORD, 1000.0) is Verdict.STALE
+
+
+def test_dropping_qop_does_not_make_a_nonce_fresh() -> None:
+    digest = server(qop="auth")
+    (challenge,) = digest.challenge(USER, 0.0)
+    value = reply([challenge])
+    assert digest.verify(register(value), USER, PASSWORD, 1.0) is Verdict.OK
+    plain = reply([challenge.replace(', qop="auth"', "")])
+    assert digest.verify(register(plain), USER, PASSWORD, 1.0) is Verdict.STALE
+
+
+def test_a_stolen_nonce_is_refused() -> None:
+    """A nonce that was made for one user does not serve another, who knows his own password."""
+    digest = server()
+    thief = "34020000001320000666"
+    value = reply(digest.challenge(USER, 0.0), username=thief)
+    assert digest.verify(register(value, user=thief), thief, PASSWORD, 1.0) is (
+        Verdict.FOREIGN_NONCE
+    )
+
+
+def test_a_nonce_of_another_server_is_refused() -> None:
+    value = reply(DigestServer(REALM, b"fedcba9876543210").challenge(USER, 0.0))
+    assert server().verify(register(value), USER, PASSWORD, 1.0) is Verdict.FOREIGN_NONCE
+    # The same secret under another realm is another server, too.
+    value = reply(DigestServer("elsewhere", b"0123456789abcdef").challenge(USER, 0.0))
+    assert server().verify(register(value), USER, PASSWORD, 1.0) is Verdict.FOREIGN_NONCE
+
+
+def test_right_credentials_for_another_user_are_refused() -> None:
+    """Who knows one password cannot register another user with it."""
+    digest = server()
+    victim = "34020000001320000777"
+    value = reply(digest.challenge(USER, 0.0))
+    assert digest.verify(register(value, user=victim), victim, PASSWORD, 1.0) is Verdict.WRONG_USER
+
+
+def test_nonce_count_must_rise_for_each_nonce_of_its_own() -> None:
+    digest = server(qop="auth")
+    one, other = digest.challenge(USER, 0.0), digest.challenge(USER, 0.0)
+    for challenges in (one, other):
+        value = reply(challenges, count=5)
+        assert digest.verify(register(value), USER, PASSWORD, 1.0) is Verdict.OK
+    for count, verdict in [(5, Verdict.STALE), (4, Verdict.STALE), (6, Verdict.OK)]:
+        value = reply(one, count=count)
+        assert digest.verify(register(value), USER, PASSWORD, 1.0) is verdict
+
+
+def test_responses_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr("hmac.compare_digest", compare)
+    digest = server()
+    value = reply(digest.challenge(USER, 0.0))
+    assert digest.verify(register(value), USER, PASSWORD, 1.0) is Verdict.OK
+    response = parse_credentials(value).parameters["response"].encode()
+    assert (response, response) in compared
+    assert len(compared) == 2  # the seal of the nonce, and the response

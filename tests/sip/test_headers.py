@@ -18,6 +18,7 @@ from sip.headers import (
     parse_challenge,
     parse_credentials,
     parse_cseq,
+    parse_event,
     parse_name_addr,
     parse_parameters,
     parse_via,
@@ -236,3 +237,19 @@ def test_unclosed_quotes_end_with_the_text() -> None:
 @pytest.mark.parametrize(("text", "expected"), [("a-b.c!%*_+`'~1", True), ("a b", False), ("", False), ("é", False), ("a:b", False)])  # fmt: skip  # noqa: E501
 def test_tokens(text: str, expected: bool) -> None:
     assert is_token(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "package", "number"),
+    [
+        ("Catalog;id=1894", "Catalog", "1894"),
+        ("presence", "presence", ""),
+        ("id=1984", "", "1984"),
+        (" ;id=7", "", "7"),
+        ("Alarm ; ID = 9 ;x", "Alarm", "9"),
+    ],
+)
+def test_events_are_read_with_and_without_a_package(text: str, package: str, number: str) -> None:
+    event = parse_event(text)
+    assert (event.package, event.id) == (package, number)
+    assert parse_event(str(event)) == event
