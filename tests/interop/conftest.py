@@ -73,14 +73,17 @@ class Ports:
         return True
 
 
-async def until(condition: Callable[[], bool], what: str, *, within: float = 10.0) -> None:
+async def until(
+    condition: Callable[[], bool], what: str | Callable[[], str], *, within: float = 10.0
+) -> None:
     """Watch what a foreign program does; it cannot wake us, so this looks again and again."""
     try:
         async with asyncio.timeout(within):
             while not condition():  # noqa: ASYNC110  another process has no event to wait for
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise AssertionError(f"not within {within:g} s: {what}") from None
+        told = what if isinstance(what, str) else what()
+        raise AssertionError(f"not within {within:g} s: {told}") from None
 
 
 async def ended(process: asyncio.subprocess.Process) -> None:
@@ -136,7 +139,7 @@ class Sipp:
         for switch, (option, name) in traces.items():
             command += [switch, option, str(self._folder / name)]
         self._process = await start(*command, output=self._folder / "screen")
-        await until(self._is_open, f"SIPp opens port {self.port}\n{self.story()}")
+        await until(self._is_open, lambda: f"SIPp opens {self.port}\n{self.story()}")
 
     def _is_open(self) -> bool:
         """Whether its port is taken; asked of the kernel, as a try to bind would be in its way."""
@@ -155,7 +158,7 @@ class Sipp:
             dead = self._process is not None and self._process.returncode is not None
             return bool(re.search(pattern, self.read("log"))) or dead
 
-        await until(seen, f"{pattern} in SIPp's log\n{self.story()}")
+        await until(seen, lambda: f"{pattern} in SIPp's log\n{self.story()}")
         match = re.search(pattern, self.read("log"))
         assert match, self.story()
         return match

@@ -70,11 +70,11 @@ async def test_ffmpeg_decodes_every_frame_that_is_sent(
     av: None,
 ) -> None:
     """The codecs are those of the stream map, the frames are all there, nothing is reported."""
-    path = tmp_path / "sent.ps"
+    ffprobe, path = program("ffprobe"), tmp_path / "sent.ps"
     stream, clip = await sent(video, audio)
     path.write_bytes(stream)
     options = ("-v", "warning", "-count_frames", "-show_streams", "-show_packets", "-of", "json")
-    done = await asyncio.to_thread(run, program("ffprobe"), *options, str(path))
+    done = await asyncio.to_thread(run, ffprobe, *options, str(path))
     assert done.stderr == b"", done.stderr.decode()
     found: dict[str, list[dict[str, Any]]] = json.loads(done.stdout)
     streams = {stream["codec_type"]: stream for stream in found["streams"]}
@@ -95,11 +95,11 @@ async def test_ffmpeg_finds_the_g711_samples_that_are_sent(
     audio: Codec, program: Callable[[str], str], tmp_path: Path, av: None
 ) -> None:
     """FFmpeg has no decoder for the stream types 90 and 91; it still cuts their bytes out."""
-    path = tmp_path / "sent.ps"
+    ffprobe, path = program("ffprobe"), tmp_path / "sent.ps"
     stream, clip = await sent(Codec.H264, audio)
     path.write_bytes(stream)
     options = ("-v", "fatal", "-select_streams", "a", "-show_packets", "-show_data", "-of", "json")
-    done = await asyncio.to_thread(run, program("ffprobe"), *options, str(path))
+    done = await asyncio.to_thread(run, ffprobe, *options, str(path))
     packets = json.loads(done.stdout)["packets"]
     # Each line: a place of eight digits, a colon, and up to sixteen bytes in a column of 40.
     lines = [line for packet in packets for line in packet["data"].splitlines() if line]

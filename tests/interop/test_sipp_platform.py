@@ -26,9 +26,13 @@ CAMERA = "34020000001320000001"
 SSRC = 200000042
 
 
+def picture() -> PatternSource:
+    return PatternSource(video=Codec.H264, audio=None, seconds=1)
+
+
 def camera(server: int, first_media_port: int, *, transport: str, password: str) -> Device:
     item = CatalogItem(device_id=CAMERA, name="东门", status="ON", parent_id=CAMERA)
-    source = DeviceChannel(item=item, source=lambda: PatternSource(video=Codec.H264, audio=None))
+    source = DeviceChannel(item=item, source=picture)
     return Device(
         CAMERA,
         server=f"{transport}://127.0.0.1:{server}",
@@ -59,6 +63,7 @@ async def test_foreign_platform_registers_asks_and_plays_our_device(
         media.bind(("127.0.0.1", 0))
         media.setblocking(False)
         media.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        await anext(picture().units())  # encoded now, or on a busy machine the call is over first
         await start(sipp, transport, media.getsockname()[1])
         async with camera(sipp.port, first, transport=transport, password="s3cret") as device:
             answered = await sipp.logged(r"answered port=(\d+)")
