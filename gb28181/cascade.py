@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,9 +24,8 @@ from .manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
 from .manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
 from .media.answer import Declined, JudgedOffer, Subject, answer_to, judge_offer
 from .media.relay import Relay
-from .registration import RegistrationConfig, RegistrationState
+from .registration import RegistrationConfig, RegistrationState, StateChanged
 from .share import Share
-from .station import remote_host
 from .streams import StreamKey, StreamKind
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
     from .manscdp.schema import Message
     from .media.relay import MediaSink
     from .platform import Platform
-    from .registration import StateChanged
+    from .ssrc import Ssrc
     from .streams import StreamLease
 
 logger = logging.getLogger("gb28181.cascade")
@@ -124,7 +122,6 @@ class Cascade:
         self.unknown_commands = 0
         self.link: Link | None = None
         self._states: list[asyncio.Queue[StateChanged]] = []
-        self._hosts: frozenset[str] = frozenset()
 
     # Life -----------------------------------------------------------------------------------
 
@@ -147,7 +144,6 @@ class Cascade:
             edition=self.upper.edition,
         )
         self.link = Link(config, station.endpoint, station.supervisor, on_state=self._link_state)
-        await self._resolve()
         station.dispatcher.attach(self, first=True)
         self.link.start()
 
@@ -180,6 +176,8 @@ class Cascade:
     async def states(self) -> AsyncIterator[StateChanged]:
         """Every change of the link's state, the present one first. Has no end."""
         queue: asyncio.Queue[StateChanged] = asyncio.Queue(100)  # a reader this late is gone
+        if self.link is not None:
+            queue.put_nowait(StateChanged(state=self.link.state, reason=self.link.reason))
         self._states.append(queue)
         try:
             while True:
@@ -202,9 +200,9 @@ class Cascade:
             return False
         if incoming.call is not None:
             return any(viewer.call is incoming.call for viewer in self.viewers)
-        host, port = incoming.flow.remote
-        if host not in self._hosts:
+        if not self.link.is_from_server(incoming.flow):
             return False
+        port = incoming.flow.remote[1]
         return user_of(incoming) == self.link.server_id or self.link.target.endswith(f":{port}")
 
     def handle(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
@@ -389,11 +387,14 @@ class Cascade:
     ) -> None:
         station, ssrcs = self.platform.station, self.platform.ssrcs
         # Another domain's SSRC is chosen by us, the called one (2016 F, 2022 G note 16 b).
+        ssrc: Ssrc | None = None
         try:
             ssrc = ssrcs.lease()
             sink = await station.plane.open_sink(offer.mode, host="0.0.0.0", remote=offer.remote)
-        except Gb28181Error as error:
+        except (Gb28181Error, OSError) as error:
             logger.warning("%s: no resources for %s: %s", self.upper.id, channel_id, error)
+            if ssrc is not None:
+                ssrcs.release(ssrc)
             incoming.reject(486)
             return
         try:
@@ -440,29 +441,12 @@ class Cascade:
 
     # The link -------------------------------------------------------------------------------
 
-    async def _resolve(self) -> None:
-        """Learn the addresses that the upper's requests may come from."""
-        assert self.link is not None
-        host = remote_host(self.link.target)
-        found = {host}
-        if _is_address(host):
-            self._hosts = frozenset(found)
-            return
-        try:
-            loop = asyncio.get_running_loop()
-            found.update(str(info[4][0]) for info in await loop.getaddrinfo(host, None))
-        except OSError as error:
-            logger.warning("%s: %s cannot be resolved: %s", self.upper.id, host, error)
-        self._hosts = frozenset(found)
-
     def _link_state(self, change: StateChanged) -> None:
         for queue in self._states:
             if not queue.full():
                 queue.put_nowait(change)
         spawn = self.platform.station.supervisor.spawn
-        if change.state is RegistrationState.REGISTERED:
-            spawn(self._resolve(), name=f"resolve {self.upper.id}", on_fault=lambda _: None)
-        elif change.state in (RegistrationState.BACKING_OFF, RegistrationState.REGISTERING):
+        if change.state in (RegistrationState.BACKING_OFF, RegistrationState.REGISTERING):
             # The upper is gone: stop media towards it (2022 K b).
             for viewer in tuple(self.viewers):
                 spawn(
@@ -481,11 +465,13 @@ def _given_up_on_cancel(incoming: IncomingInvite) -> Iterator[None]:
     def give_up(_: object) -> None:
         task.cancel()
 
-    incoming.cancelled.add_done_callback(give_up)
+    # One future, kept: the property gives another at each look.
+    cancelled = incoming.cancelled
+    cancelled.add_done_callback(give_up)
     try:
         yield
     finally:
-        incoming.cancelled.remove_done_callback(give_up)
+        cancelled.remove_done_callback(give_up)
 
 
 def _status_for(error: SessionLost) -> int:
@@ -495,14 +481,6 @@ def _status_for(error: SessionLost) -> int:
         status = int(code.removeprefix("rejected-"))
         return status if status in (404, 408, 480, 486, 488) else 500
     return _STATUS.get(code, 500)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _quotable(error: Exception) -> str:

@@ -13,7 +13,7 @@ from .addresses import require_address
 from .catalog import pages
 from .dispatch import ALLOW, request_user_of, to_user_of
 from .edition import Edition
-from .errors import MalformedCommand, RoleFailed
+from .errors import Gb28181Error, MalformedCommand, RoleFailed
 from .link import CONTENT_TYPE, Link
 from .manscdp.catalog import CatalogItem, CatalogQuery
 from .manscdp.codec import decode, encode
@@ -24,7 +24,7 @@ from .media.answer import Declined, JudgedOffer, Subject, answer_to, judge_offer
 from .media.sender import Sender
 from .registration import RegistrationConfig, RegistrationState
 from .ssrc import Ssrc, SsrcPool
-from .station import DEFAULT_MEDIA_PORTS, Station, remote_host
+from .station import DEFAULT_MEDIA_PORTS, Station
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -249,7 +249,7 @@ class Device:
     def claims(self, incoming: IncomingRequest) -> bool:
         """Serve whatever comes from our platform's address; nobody else is answered."""
         assert self.link is not None
-        return incoming.flow.remote[0] == remote_host(self.link.target) or incoming.call is not None
+        return incoming.call is not None or self.link.is_from_server(incoming.flow)
 
     def handle(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
         """Serve one request."""
@@ -397,7 +397,14 @@ class Device:
         if ssrc is None:
             ssrc = self._ssrcs.lease()
         source = channel.source()
-        sink = await self._station.plane.open_sink(offer.mode, host="0.0.0.0", remote=offer.remote)
+        plane = self._station.plane
+        try:
+            sink = await plane.open_sink(offer.mode, host="0.0.0.0", remote=offer.remote)
+        except (Gb28181Error, OSError) as error:
+            logger.warning("%s: no resources for %s: %s", self.id, channel_id, error)
+            self._ssrcs.release(ssrc)
+            incoming.reject(486)
+            return None
         answer = answer_to(
             offer,
             origin_id=channel_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from sip.errors import LocalProtocolError, RemoteProtocolError, SipError
+from sip.errors import FlowFailed, LocalProtocolError, RemoteProtocolError, SipError
 from sip.uri import SipUri
 
 if TYPE_CHECKING:
@@ -51,9 +51,15 @@ class Dispatcher:
             self._handlers.remove(handler)
 
     async def run(self) -> None:
-        """Serve until the endpoint closes."""
+        """Serve as long as the endpoint lives.
+
+        Raises:
+            FlowFailed: The endpoint has closed.
+        """
         async for incoming in self._endpoint.requests():
             self._serve(incoming)
+        # A normal stop cancels this task first: here the endpoint has closed under the role.
+        raise FlowFailed("the SIP endpoint has closed")
 
     def _serve(self, incoming: IncomingRequest) -> None:
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sip.errors import SipError
 from sip.message import Headers, Request
+from sip.transport import is_literal
 
 from .manscdp.codec import encode
 from .manscdp.keepalive import KeepaliveNotify
@@ -20,6 +21,7 @@ from .registration import (
     SendRegister,
     StateChanged,
 )
+from .station import remote_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +73,7 @@ class Link:
         self._supervisor = supervisor
         self._on_state = on_state
         self._request_timeout = request_timeout
+        self._hosts = frozenset({remote_host(config.server)})
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
         self._changed = asyncio.Event()
@@ -106,6 +109,10 @@ class Link:
                 await self._stopped.wait()
         except TimeoutError:
             logger.info("%s: unregistering was not answered", self.config.device_id)
+
+    def is_from_server(self, flow: Flow) -> bool:
+        """Whether a request came from an address of the server that we register at."""
+        return flow.remote[0] in self._hosts
 
     async def registered(self) -> None:
         """Wait until the registration stands."""
@@ -184,7 +191,21 @@ class Link:
         if self._on_state is not None:
             self._on_state(change)
 
+    async def _resolve(self) -> None:
+        """Learn the addresses that a host name stands for; again at each registration."""
+        host = remote_host(self.target)
+        found = {host}
+        if not is_literal(host):
+            try:
+                answers = await asyncio.get_running_loop().getaddrinfo(host, None)
+            except OSError as error:
+                logger.warning("%s: %s cannot be resolved: %s", self.config.device_id, host, error)
+            else:
+                found.update(str(answer[4][0]) for answer in answers)
+        self._hosts = frozenset(found)
+
     async def _send_register(self, action: SendRegister) -> None:
+        await self._resolve()
         headers = action.request.headers
         headers.set("Contact", self._endpoint.contact(action.target))
         try:

@@ -72,6 +72,8 @@ BEIJING = timezone(timedelta(hours=8))
 """The standard's time, written without a zone (9.10.1)."""
 
 _ALARM_TRIES = 3
+_CATALOGS_AT_ONCE = 32
+"""How many catalogues are asked for at a time, when a whole county registers at once."""
 
 
 class Platform:
@@ -169,6 +171,7 @@ class Platform:
         self._readers: list[EventReader] = []
         self._alarm_handlers: list[AlarmHandler] = []
         self._wake = asyncio.Event()
+        self._asking = asyncio.Semaphore(_CATALOGS_AT_ONCE)
 
     # Life -----------------------------------------------------------------------------------
 
@@ -334,6 +337,11 @@ class Platform:
     def _command(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
         request = incoming.request
         sender_id = user_of(incoming)
+        if self.registrar.binding(sender_id) is None:
+            # Some recorders sign a message with another id than their own (Q10): the address of
+            # a registered device, when it is one device's alone, says who it is.
+            there = self.registrar.devices_at(incoming.flow)
+            sender_id = there[0] if len(there) == 1 else sender_id
         heard = self.registrar.touch(sender_id, incoming.flow, self._now())
         if heard.status != 200:
             incoming.respond(heard.status)
@@ -440,9 +448,10 @@ class Platform:
 
     async def _ask_catalog(self, device: RemoteDevice) -> None:
         try:
-            await device.catalog()
-            if device.info is None:
-                await device.device_info()
+            async with self._asking:
+                await device.catalog()
+                if device.info is None:
+                    await device.device_info()
         except Gb28181Error as error:
             logger.warning("%s: %s", device.id, error)
 
@@ -509,7 +518,7 @@ class Platform:
     async def _open_stream(self, key: StreamKey) -> MediaSession:
         device = self.owner_of(key.channel_id)
         if device is None:
-            raise lost("unknown-channel", f"no device lists {key.channel_id}", permanent=True)
+            raise lost("unknown-channel", f"no device lists {key.channel_id}")
         if not device.is_online:
             raise lost("offline", f"{device.id}, which has {key.channel_id}, is offline")
         binding = device.require_binding()

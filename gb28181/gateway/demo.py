@@ -146,6 +146,7 @@ class _Demo:
             loop.add_signal_handler(number, self._stop.set)
         try:
             await self._start_all()
+            self._say(f"started a province, a county and {len(VILLAGE)} cameras")
             return await self._until_stopped()
         finally:
             await self._end_all()
@@ -219,6 +220,8 @@ class _Demo:
         province = self._folder / "province.sock"
         async with asyncio.TaskGroup() as group:
             await self._catalogue(province)
+            self._say(f"the province lists {len(self._rows)} channels")
+            self._say(f"recording each for {self._seconds:g} s ...")
             watching = group.create_task(self._watch(province))
             drawing = group.create_task(self._draw_for_ever(province))
             stopping = group.create_task(self._stop.wait())
@@ -297,6 +300,11 @@ class _Demo:
                 row.state = stream["stage"]
             elif channel is not None:
                 row.state = "online" if channel["online"] else "offline"
+
+    def _say(self, sentence: str) -> None:
+        """Progress for a log; on a terminal the table shows it."""
+        if not sys.stdout.isatty():
+            print(f"{time.monotonic() - self._began:5.1f} s  {sentence}", flush=True)
 
     def _draw(self) -> None:
         lines = [

@@ -1,0 +1,168 @@
+"""CPU of a transaction: our stack and registrar beside Kamailio, under SIPp load, in the same run.
+
+Both serve the same scenarios from the same SIPp on loopback: REGISTER with digest (two messages
+each way) and the Keepalive MESSAGE. The figure is user and system time of the serving process
+for each transaction. Prints figures; asserts nothing. Needs sip-tester and kamailio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+SCENARIOS = Path(__file__).parent / "sip"
+PASSWORD = "12345678"
+SERVER = Path(__file__).parent / "registrar_server.py"
+
+
+@dataclass(frozen=True)
+class Load:
+    """One scenario under SIPp."""
+
+    name: str
+    scenario: str
+    rate: int
+    messages: int
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one server needed."""
+
+    microseconds: float
+    failed: int
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def users(folder: Path, count: int) -> Path:
+    path = folder / "users.csv"
+    lines = [
+        f"3402000000132{number:07d};[authentication username=3402000000132{number:07d} "
+        f"password={PASSWORD}]"
+        for number in range(1, count + 1)
+    ]
+    path.write_text("SEQUENTIAL\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children: Kamailio forks."""
+    found = [pid]
+    for one in found:
+        children = Path(f"/proc/{one}/task/{one}/children")
+        found += [int(child) for child in children.read_text().split()]
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    ticks = 0
+    for one in family(pid):
+        fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def sipp(port: int, load: Load, csv: Path, *, calls: int, rate: int) -> int:
+    """Run SIPp; return how many calls failed."""
+    done = subprocess.run(
+        ["sipp", f"127.0.0.1:{port}", "-sf", str(SCENARIOS / load.scenario), "-inf", str(csv),
+         "-m", str(calls), "-r", str(rate), "-l", "4000", "-nostdin", "-i", "127.0.0.1",
+         "-timeout", "120s", "-trace_stat", "-stf", str(csv.parent / "stat.csv"), "-fd", "600"],
+        cwd=csv.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=180,
+        check=False,
+    )  # fmt: skip
+    rows = (csv.parent / "stat.csv").read_text().strip().splitlines()
+    (csv.parent / "stat.csv").unlink()
+    names, last = rows[0].split(";"), rows[-1].split(";")
+    failed = int(last[names.index("FailedCall(C)")])
+    return failed if done.returncode in (0, 1) else calls
+
+
+def measure(pid: int, port: int, load: Load, csv: Path, calls: int) -> Figure:
+    sipp(port, load, csv, calls=2000, rate=load.rate)  # warm: every user is known from here on
+    before = cpu_seconds(pid)
+    failed = sipp(port, load, csv, calls=calls, rate=load.rate)
+    return Figure((cpu_seconds(pid) - before) / calls * 1e6, failed)
+
+
+def kamailio(folder: Path, port: int, *, auth: bool) -> subprocess.Popen[bytes]:
+    text = (SCENARIOS / "kamailio.cfg").read_text().replace("KAMAILIO_PORT", str(port))
+    (folder / "kamailio.cfg").write_text(text)
+    options = ["-A", "WITH_AUTH"] if auth else []
+    return subprocess.Popen(
+        ["kamailio", "-f", str(folder / "kamailio.cfg"), *options, "-DD", "-E", "-Y", str(folder),
+         "-m", "256"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def ours(port: int, *, peers: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, str(SERVER), str(port), "--peers", str(peers)])
+
+
+def wait_until_served(port: int) -> None:
+    """Until something answers an OPTIONS-like datagram, or the port is taken."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                time.sleep(0.3)
+                return
+        time.sleep(0.1)
+
+
+def run(process: subprocess.Popen[bytes], port: int, load: Load, csv: Path, calls: int) -> Figure:
+    try:
+        wait_until_served(port)
+        return measure(process.pid, port, load, csv, calls)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=12_000)
+    parser.add_argument("--peers", default="1000", help="known peers before the run, a,b,c")
+    options = parser.parse_args()
+    missing = [name for name in ("sipp", "kamailio") if shutil.which(name) is None]
+    if missing:
+        sys.exit(f"{' and '.join(missing)} missing: apt-get install sip-tester kamailio")
+    loads = (
+        Load("REGISTER with digest", "register.xml", 800, 2),
+        Load("Keepalive MESSAGE", "keepalive.xml", 1500, 1),
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        csv = users(folder, 2000)
+        for load in loads:
+            port = free_port()
+            theirs = run(kamailio(folder, port, auth=True), port, load, csv, options.calls)
+            print(f"{load.name}: Kamailio {theirs.microseconds:.0f} us ({theirs.failed} failed)")
+            for peers in map(int, options.peers.split(",")):
+                port = free_port()
+                own = run(ours(port, peers=peers), port, load, csv, options.calls)
+                print(
+                    f"{load.name}: ours with {peers} known peers {own.microseconds:.0f} us "
+                    f"({own.failed} failed), {own.microseconds / theirs.microseconds:.2f} times "
+                    f"Kamailio", flush=True,
+                )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
