@@ -15,6 +15,9 @@ from gb28181.channel import Live
 from gb28181.errors import SessionLost
 from gb28181.events import CatalogChanged
 from gb28181.manscdp.catalog import CatalogItem
+from gb28181.manscdp.control import DeviceControl
+from gb28181.manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
+from gb28181.manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
 from gb28181.platform import Platform
 from gb28181.registration import RegistrationState
 from gb28181.share import IdMap, Share
@@ -52,10 +55,11 @@ async def build(
     transport: str = "udp",
     channels: int = 1,
     share: Share | None = None,
+    silence: float = 30.0,
     **settings: Any,
 ) -> World:
     upper = await gb.platform(media_mode=up)
-    lower = await gb.platform(media_mode=low)
+    lower = await gb.platform(media_mode=low, silence=silence)
     camera = await gb.device(platform=lower, channels=channels)
     await gb.until(lambda: len(lower.channels()) == channels, within=5)
     link = await gb.cascade(lower, upper, share, transport=transport, **settings)
@@ -138,6 +142,50 @@ async def test_ids_and_filter_of_the_link(gb: Simulation) -> None:
     await world.ends_clean()
 
 
+async def test_questions_are_answered_for_the_cameras_and_for_ourselves(gb: Simulation) -> None:
+    world = await build(gb)
+    commands, lower = world.upper.commands, world.upper.device(world.lower.id)
+    channel = world.camera.channels[0]
+
+    async def status(device_id: str) -> tuple[str | None, str | None]:
+        query = DeviceStatusQuery(sn=commands.next_sn(), device_id=device_id)
+        answer = await commands.ask_one(lower, query, DeviceStatusResponse)
+        return answer.result, answer.online
+
+    assert await status(world.lower.id) == ("OK", "ONLINE")
+    assert await status(channel) == ("OK", "ONLINE")
+    assert await status("34020000001320009999") == ("ERROR", "OFFLINE")
+    await world.camera.stop()
+    assert await status(channel) == ("OK", "OFFLINE")
+    query = DeviceInfoQuery(sn=commands.next_sn(), device_id=channel)
+    info = await commands.ask_one(lower, query, DeviceInfoResponse)
+    assert (info.device_name, info.channel) == ("camera 0001", 1)
+    part = await lower.catalog(device_id=channel)
+    assert [item.device_id for item in part.items] == [channel]
+    await world.ends_clean()
+
+
+@pytest.mark.parametrize("ptz", [True, False])
+async def test_a_control_is_passed_down_with_an_own_number(gb: Simulation, ptz: bool) -> None:
+    ids = IdMap({"34020000001320010001": "37130000001320000001"})
+    world = await build(gb, share=Share(ids=ids, ptz=ptz))
+    control = DeviceControl(
+        sn="777777777", device_id="37130000001320000001", ptz_cmd="A50F0108FF0000BC"
+    )
+    await world.upper.commands.send(world.upper.device(world.lower.id), control)
+    await gb.advance(1)
+    passed = [
+        one.data
+        for one in gb.network.trace
+        if one.destination[0] == world.camera.host.address and b"A50F0108FF0000BC" in one.data
+    ]
+    assert len(passed) == ptz
+    if passed:
+        assert b"<DeviceID>34020000001320010001<" in passed[0]
+        assert b"777777777" not in passed[0]
+    await world.ends_clean()
+
+
 # Media ------------------------------------------------------------------------------------------
 
 
@@ -213,12 +261,18 @@ async def test_a_bye_from_below_ends_the_call_above(gb: Simulation) -> None:
 
 
 async def test_a_camera_that_vanishes_ends_the_call_above_with_a_reason(gb: Simulation) -> None:
-    world = await build(gb)
+    world = await build(gb, silence=10.0)
     live = await world.upper.channel(world.camera.channels[0]).play().open()
     world.camera.vanish()
-    await gb.until(live.session.ended.done, within=60)
+    await gb.until(live.session.ended.done, within=20)
     cause = live.session.ended.result()
-    assert cause.code in ("bye", "no-media")
+    assert cause.code == "bye"
+    assert "no RTP" in cause.sentence
+    assert any(
+        one.data.startswith(b"BYE ") and b"\r\nReason: " in one.data
+        for one in gb.network.trace
+        if one.destination[0] == gb.host_of(world.upper).address
+    )
     live.close()
     await gb.advance(minutes=5)
     await world.ends_clean()

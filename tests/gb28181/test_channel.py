@@ -25,7 +25,7 @@ async def test_a_handle_is_valid_before_the_device_came(gb: Simulation) -> None:
     assert not channel.is_online
     with pytest.raises(SessionLost) as told:
         await channel.play().open()
-    assert (told.value.cause.code, told.value.cause.permanent) == ("unknown-channel", True)
+    assert (told.value.cause.code, told.value.cause.permanent) == ("unknown-channel", False)
     camera = await gb.device()
     await gb.until(CatalogChanged)
     assert camera.channels == (channel.id,)
