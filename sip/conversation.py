@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .notification import IncomingSubscription
 
 Fields = Iterable[tuple[str, str]]
+HEAD_ROOM = 600
+"""Bytes that the head of a request within a dialog takes, about."""
 CLOSED = "the endpoint was closed"
 
 
@@ -42,6 +44,9 @@ class Host(Protocol):
 
     def adopt_subscription(self, subscription: "IncomingSubscription") -> None:
         """Deliver events of a subscription to its object from now on."""
+
+    async def roomy(self, flow: Flow, size: int) -> Flow:
+        """Return the flow for a request of this size."""
 
     async def wait_for_response(self, send: Callable[[float], TransactionKey]) -> Response:
         """Send a request and return its final response."""
@@ -128,9 +133,10 @@ class Call:
             fields.append(("User-Agent", self._host.user_agent))
         try:
             async with asyncio.timeout(timeout):
+                flow = await self._host.roomy(self.flow, len(body) + HEAD_ROOM)
                 return await self._host.wait_for_response(
                     lambda now: self._host.stack.calls.request(
-                        self.key, method, now, headers=fields, body=body
+                        self.key, method, now, headers=fields, body=body, flow=flow
                     )
                 )
         except TimeoutError as exc:
@@ -366,7 +372,11 @@ class IncomingInvite(IncomingRequest):
 
 
 class IncomingRequests:
-    """The requests of the peers, in order; ends when the endpoint is closed."""
+    """The requests of the peers, in order; ends when the endpoint is closed.
+
+    ``limit`` is the high mark, from which on strangers are turned away. What passes it has twice
+    as much room, requests within calls four times.
+    """
 
     def __init__(self, limit: int) -> None:
         self._waiting: deque[IncomingRequest] = deque()
@@ -378,8 +388,8 @@ class IncomingRequests:
         return len(self._waiting)
 
     def offer(self, request: IncomingRequest) -> bool:
-        """Take a request; false when too many wait. Requests within calls have their own half."""
-        limit = self._limit if request.call is None else 2 * self._limit
+        """Take a request; false when too many wait."""
+        limit = (2 if request.call is None else 4) * self._limit
         if self._is_closed or len(self._waiting) >= limit:
             return False
         self._waiting.append(request)

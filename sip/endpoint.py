@@ -22,13 +22,19 @@ from .notification import IncomingSubscribe as IncomingSubscribe
 from .notification import IncomingSubscription as IncomingSubscription
 from .notification import Notification as Notification
 from .notification import OutgoingSubscription as OutgoingSubscription
+from .overload import DEFAULT_LIMITS, Dawdlers, Gate, OverloadLimits
 from .sockets import Sockets
 from .stack import DEFAULT_TIMERS, SipStack
 from .timers import Timers
+from .tls import TlsSettings
 from .trace import TraceRecord, make_record
 from .transport import Network
 
 logger = logging.getLogger("gb28181.sip")
+
+
+VIA_ROOM = 120
+"""Bytes that Via and Contact add to a request, about."""
 
 
 def random_token() -> str:
@@ -37,7 +43,7 @@ def random_token() -> str:
 
 
 class SipEndpoint:
-    """Sends and receives requests and calls over UDP and TCP."""
+    """Sends and receives requests, calls and subscriptions over UDP, TCP and TLS."""
 
     def __init__(
         self,
@@ -52,40 +58,68 @@ class SipEndpoint:
         token: Callable[[], str] = random_token,
         user: str = "",
         subscription_identity: Callable[[Request], Hashable] | None = None,
+        tls: TlsSettings | None = None,
+        prefers_tcp: Callable[[Flow], bool] | None = None,
+        is_known: Callable[[Flow], bool] | None = None,
+        overload: OverloadLimits = DEFAULT_LIMITS,
     ) -> None:
         """Make an endpoint that is not open yet.
 
         Args:
-            listen: ``udp://host:port`` and ``tcp://host:port``; empty host for every address,
-                port 0 for any.
+            listen: ``udp://``, ``tcp://`` and ``tls://host:port``; empty host for every IPv4
+                address, ``[::]`` for every IPv6 one, port 0 for any.
             network: Opens the sockets; the running loop when None.
             timers: The base timers.
             user_agent: Written into requests and responses; empty leaves it out.
             local_host: Maps a peer's host to our host in Via and Contact; None where it does not
                 know: the socket's own or routed address.
-            inbox: How many requests may wait to be read; more are answered 503.
+            inbox: How many requests may wait to be read before new ones of strangers are answered
+                503; known peers have twice as much room.
             tap: Is given a record of each datagram and piece of a stream.
             token: Returns random text.
             user: User part of our Contact.
             subscription_identity: What makes a SUBSCRIBE replace an older one that it does not
                 share a dialog with; the subscriber, the Event and the target when None.
+            tls: Certificates; a listening ``tls://`` needs one.
+            prefers_tcp: Tells whether the peer of a UDP flow takes requests above 1,300 bytes over
+                TCP at the same address; nobody does when None.
+            is_known: Tells whether a flow belongs to a peer that has proved who it is: such are
+                served under overload and never charged for. When None nobody is charged at all.
+            overload: Numbers of the protection against too much.
         """
-        self._sockets = Sockets(self, listen=listen, network=network, local_host=local_host)
+        self._sockets = Sockets(
+            self,
+            listen=listen,
+            network=network,
+            local_host=local_host,
+            limits=overload,
+            tls=tls,
+            prefers_tcp=prefers_tcp,
+        )
         self.listening: list[tuple[str, Address]] = self._sockets.listening
+        self.counters: Counter[str] = Counter()
+        self._delivery = Delivery(self, inbox=inbox, close_flow=self._sockets.close_flow)
+        self._inbox = self._delivery.inbox
+        self._calls = self._delivery.calls
+        self._dawdlers = Dawdlers(overload)
         self.stack = SipStack(
             timers=timers,
             token=token,
             sent_by=self._sockets.sent_by,
             subscription_identity=subscription_identity,
+            counters=self.counters,
+            admission=Gate(
+                overload,
+                high=inbox,
+                waiting=self._inbox.__len__,
+                counters=self.counters,
+                is_known=is_known,
+            ),
         )
-        self.counters: Counter[str] = self.stack.counters
         self.user_agent = user_agent
         self._tap = tap
         self._token = token
         self._user = user
-        self._delivery = Delivery(self, inbox=inbox, close_flow=self._sockets.close_flow)
-        self._inbox = self._delivery.inbox
-        self._calls = self._delivery.calls
         self._flow_lost: list[Callable[[Flow], None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
@@ -120,6 +154,22 @@ class SipEndpoint:
         """Let a function be called with each connection that ends."""
         self._flow_lost.append(callback)
 
+    def reload_tls(self, settings: TlsSettings | None = None) -> None:
+        """Read the certificates anew; connections that stand keep what they have.
+
+        Args:
+            settings: Other files from now on; the same ones when None. Contexts that were given in
+                the settings are used again as they are.
+
+        Raises:
+            OSError: A file cannot be read or is no certificate; the old ones stay in use.
+        """
+        self._sockets.reload_tls(settings)
+
+    def certificate(self, flow: Flow) -> bytes | None:
+        """Return the certificate (DER) that the peer of a TLS flow has shown, None without one."""
+        return self._sockets.certificate(flow)
+
     # What our user asks for.
 
     def requests(self) -> AsyncIterator[IncomingRequest]:
@@ -148,7 +198,7 @@ class SipEndpoint:
         Args:
             request: Missing Via, From tag, Call-ID, CSeq, Max-Forwards and User-Agent are filled
                 in the copy that is sent.
-            target: A flow that exists, or ``udp://host:port`` or ``tcp://host:port``.
+            target: A flow that exists, or ``udp://``, ``tcp://`` or ``tls://host:port``.
             timeout: Seconds; None leaves it to the transaction (64 T1).
 
         Raises:
@@ -161,6 +211,7 @@ class SipEndpoint:
             async with asyncio.timeout(timeout):
                 flow = await self._sockets.reach(target)
                 sent = self._completed(request, flow)
+                flow = await self._moved(sent, flow)
                 return await self.wait_for_response(
                     lambda now: self.stack.send_request(sent, flow, now)
                 )
@@ -197,6 +248,7 @@ class SipEndpoint:
             async with asyncio.timeout(timeout):
                 flow = await self._sockets.reach(target)
                 sent = self._completed(request, flow)
+                flow = await self._moved(sent, flow)
                 if "Contact" not in sent.headers:
                     sent.headers.add("Contact", self.contact(flow))
                 key = self.stack.calls.invite(sent, flow, self.now())
@@ -254,6 +306,7 @@ class SipEndpoint:
                 flow = await self._sockets.reach(target)
                 sent = self._completed(request, flow)
                 sent.headers.set("Expires", str(expires))
+                flow = await self._moved(sent, flow)
                 if "Contact" not in sent.headers:
                     sent.headers.add("Contact", self.contact(flow))
                 key = self.stack.subscriber.subscribe(sent, flow, self.now(), body=body)
@@ -287,6 +340,10 @@ class SipEndpoint:
     def adopt_subscription(self, subscription: IncomingSubscription) -> None:
         """Deliver events of a subscription to its object from now on."""
         self._delivery.incoming[subscription.key] = subscription
+
+    async def roomy(self, flow: Flow, size: int) -> Flow:
+        """Return the flow for a request of this size; another than given only for a large one."""
+        return await self._sockets.roomy(flow, size)
 
     async def wait_for_response(self, send: Callable[[float], TransactionKey]) -> Response:
         """Send a request and return its final response."""
@@ -334,15 +391,26 @@ class SipEndpoint:
             return
         try:
             self._record("in", flow, data)
-            self.stack.receive_data(flow, data, self.now())
+            now = self.now()
+            messages = self.stack.receive_data(flow, data, now)
+            if flow.reliable:
+                is_idle = self.stack.is_between_messages(flow)
+                self._dawdlers.progressed(flow, messages, is_idle=is_idle, now=now)
             self.pump()
         except Exception:
             # The boundary: one peer's bytes must not end the endpoint of all others.
             self.counters["fault"] += 1
             logger.exception("data from %s could not be handled", flow)
 
+    def accepted(self, flow: Flow) -> None:
+        """Take a connection that a peer has opened."""
+        if not self._is_closed:
+            self._dawdlers.accepted(flow, self.now())
+            self._arm()
+
     def lost(self, flow: Flow) -> None:
         """Take the end of a connection."""
+        self._dawdlers.gone(flow)
         if not self._is_closed:
             self.stack.flow_lost(flow, self.now())
             self.pump()
@@ -350,6 +418,11 @@ class SipEndpoint:
                 callback(flow)
 
     # Within.
+
+    async def _moved(self, sent: Request, flow: Flow) -> Flow:
+        if flow.reliable or not self._sockets.may_move:
+            return flow
+        return await self.roomy(flow, len(sent.to_bytes()) + VIA_ROOM)
 
     def _completed(self, request: Request, flow: Flow) -> Request:
         headers = request.headers.copy()
@@ -383,7 +456,8 @@ class SipEndpoint:
             self._tap(make_record(self.now(), direction, flow, data))
 
     def _arm(self) -> None:
-        when = self.stack.next_timeout()
+        due = (self.stack.next_timeout(), self._dawdlers.next_timeout())
+        when = min((time for time in due if time is not None), default=None)
         if when == self._armed_for and self._timer is not None:
             return
         if self._timer is not None:
@@ -395,5 +469,9 @@ class SipEndpoint:
     def _on_timer(self) -> None:
         self._timer = None
         # call_at may come a clock tick early; what is due then must not be set again and again.
-        self.stack.handle_timeout(max(self.now(), self._armed_for or 0.0))
+        now = max(self.now(), self._armed_for or 0.0)
+        self.stack.handle_timeout(now)
+        for flow in self._dawdlers.overdue(now):
+            self.counters["dawdler_closed"] += 1
+            self._sockets.close_flow(flow, at_once=True)
         self.pump()

@@ -191,8 +191,11 @@ class InviteUsage:
         *,
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
+        flow: Flow | None = None,
     ) -> TransactionKey:
         """Send a request within the dialog; its response is an event.
+
+        ``flow`` is where this one goes, when not where the call's requests go.
 
         Raises:
             LocalProtocolError: There is no dialog (any more), or the method has its own call.
@@ -203,7 +206,7 @@ class InviteUsage:
         if method in ("INVITE", "ACK", "BYE", "CANCEL"):
             raise LocalProtocolError(f"{method} is not sent as a plain request of a call")
         made = record.dialog.request(method, headers, body)
-        key = self._core.send_request(made, record.flow, now)
+        key = self._core.send_request(made, flow or record.flow, now)
         self._by_transaction[key] = record
         return key
 

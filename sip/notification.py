@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-from .conversation import Fields, Host, IncomingRequest, described
+from .conversation import HEAD_ROOM, Fields, Host, IncomingRequest, described
 from .dialog import Dialog
 from .errors import LocalProtocolError, SipError, TransactionTimeout
 from .events import NotifyReceived, SubscriptionEnded, SubscriptionKey
@@ -308,9 +308,10 @@ class IncomingSubscription:
             async with asyncio.timeout(timeout), self._turn:
                 if self.is_terminated:
                     raise LocalProtocolError("the subscription is over")
+                flow = await self._host.roomy(self.flow, len(body) + HEAD_ROOM)
                 return await self._host.wait_for_response(
                     lambda now: self._host.stack.notifier.notify(
-                        self.key, now, state=state, fields=fields, body=body
+                        self.key, now, state=state, fields=fields, body=body, flow=flow
                     )
                 )
         except TimeoutError as exc:

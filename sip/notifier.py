@@ -46,6 +46,7 @@ class News:
     reason: str = ""
     fields: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    flow: Flow | None = None
 
 
 class NotifierRecord:
@@ -198,8 +199,11 @@ class Notifier:
         state: str = "active",
         fields: Fields = (),
         body: bytes = b"",
+        flow: Flow | None = None,
     ) -> TransactionKey:
         """Send a NOTIFY; its response is an event.
+
+        ``flow`` is where this one goes, when not where the subscription's NOTIFYs go.
 
         Raises:
             LocalProtocolError: The subscription is over, or the NOTIFY before has no answer yet.
@@ -208,10 +212,10 @@ class Notifier:
         if record is None:
             raise LocalProtocolError("the subscription is over")
         if record.is_once:
-            record.last = News("terminated", "timeout", tuple(fields), body)
+            record.last = News("terminated", "timeout", tuple(fields), body, flow)
             actions = record.machine.command(_I.TERMINATE)
         else:
-            record.next = News(state, "", tuple(fields), body)
+            record.next = News(state, "", tuple(fields), body, flow)
             actions = record.machine.command(_I.NOTIFY)
         record.text = "once" if record.is_once else record.text
         self._perform(record, actions, now)
@@ -409,7 +413,7 @@ class Notifier:
         if record.event_text:
             fields.insert(0, ("Event", record.event_text))
         notify = record.dialog.request("NOTIFY", fields, said.body)
-        record.pending = self._core.send_request(notify, record.flow, now)
+        record.pending = self._core.send_request(notify, said.flow or record.flow, now)
         self._by_transaction[record.pending] = record
 
     def _release(self, record: NotifierRecord, now: float) -> None:

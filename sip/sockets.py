@@ -7,6 +7,8 @@ from typing import cast
 from .conversation import CLOSED
 from .errors import FlowFailed
 from .flow import Address, Flow
+from .overload import OverloadLimits
+from .tls import TlsContexts, TlsSettings
 from .transport import (
     Network,
     Owner,
@@ -19,6 +21,14 @@ from .transport import (
 )
 from .uri import SipUri
 
+UDP_LIMIT = 1300
+"""Bytes above which a request goes over TCP where the peer takes it so. RFC 3261 18.1.1."""
+TCP_ATTEMPT = 4.0
+"""Seconds that such a connection may take to open."""
+TCP_REFUSED = 60.0
+"""Seconds for which a peer that refused TCP is not asked again."""
+TCP_REFUSALS = 4096
+
 
 class Sockets:
     """Opens, finds and closes the sockets of an endpoint."""
@@ -30,14 +40,21 @@ class Sockets:
         listen: Sequence[str],
         network: Network | None,
         local_host: Callable[[str], str | None] | None,
+        limits: OverloadLimits,
+        tls: TlsSettings | None = None,
+        prefers_tcp: Callable[[Flow], bool] | None = None,
     ) -> None:
         self.listening: list[tuple[str, Address]] = []
         self.udp: dict[Address, UdpTransport] = {}
-        self.tcp: TcpTransport | None = None
+        self.streams: dict[str, TcpTransport] = {}
         self._owner = owner
         self._listen = [parse_address(text) for text in listen]
         self._network = network
         self._local_host = local_host
+        self._limits = limits
+        self._tls = tls or TlsSettings()
+        self._prefers_tcp = prefers_tcp
+        self._no_tcp: dict[Address, float] = {}
         self._opening_udp = asyncio.Lock()
         self._is_closed = False
 
@@ -45,22 +62,25 @@ class Sockets:
         """Open what is to listen.
 
         Raises:
-            OSError: A port is in use; what was opened before it stays open.
+            OSError: A port is in use, or a certificate is missing or cannot be read; what was
+                opened before stays open.
         """
-        self._open_tcp()
         for transport, (host, port) in self._listen:
             local = (host or "0.0.0.0", port)
             if transport == "udp":
                 actual = await self._bind(local)
             else:
-                actual = await self._open_tcp().listen(local)
+                streams = self._stream(transport)
+                if streams.tls is not None and streams.tls.server is None:
+                    raise OSError(f"tls port {port} on {local[0]}: no certificate is given")
+                actual = await streams.listen(local)
             self.listening.append((transport, actual))
 
     async def aclose(self) -> None:
         """Close everything."""
         self._is_closed = True
-        if self.tcp is not None:
-            await self.tcp.aclose()
+        for streams in list(self.streams.values()):
+            await streams.aclose()
         for udp in list(self.udp.values()):
             await udp.aclose()
         self.udp.clear()
@@ -76,8 +96,11 @@ class Sockets:
         if isinstance(target, Flow):
             return target
         transport, (host, port) = parse_address(target)
-        if transport == "tcp":
-            return await self._open_tcp().connect((host, port))
+        if transport != "udp":
+            try:
+                return await self._stream(transport).connect((host, port))
+            except OSError as exc:
+                raise FlowFailed(f"{transport}: {exc}") from exc
         host = await self._resolve(host)
         local = next((local for local in self.udp if (":" in local[0]) == (":" in host)), None)
         if local is None:
@@ -89,21 +112,65 @@ class Sockets:
         if flow.transport == "udp":
             udp = self.udp.get(flow.local)
             return udp is not None and udp.send(flow, data)
-        return self.tcp is not None and self.tcp.send(flow, data)
+        streams = self.streams.get(flow.transport)
+        return streams is not None and streams.send(flow, data)
 
-    def close_flow(self, flow: Flow) -> None:
-        """Close one connection after what was written."""
-        if self.tcp is not None:
-            self.tcp.close_flow(flow)
+    @property
+    def may_move(self) -> bool:
+        """Tell whether any peer takes large requests over TCP."""
+        return self._prefers_tcp is not None
+
+    async def roomy(self, flow: Flow, size: int) -> Flow:
+        """Return the flow for a request of this size: TCP for a large one when the peer takes it.
+
+        Source: RFC 3261 section 18.1.1.
+        """
+        if flow.transport != "udp" or size <= UDP_LIMIT or self._prefers_tcp is None:
+            return flow
+        now = asyncio.get_running_loop().time()
+        if self._no_tcp.get(flow.remote, now) > now or not self._prefers_tcp(flow):
+            return flow
+        try:
+            async with asyncio.timeout(TCP_ATTEMPT):
+                return await self.reach(f"tcp://{_bracketed(flow.remote[0])}:{flow.remote[1]}")
+        except (FlowFailed, TimeoutError):
+            if self._is_closed:
+                raise
+            self._owner.counters["tcp_fallback"] += 1
+            self._no_tcp.pop(flow.remote, None)
+            self._no_tcp[flow.remote] = now + TCP_REFUSED
+            if len(self._no_tcp) > TCP_REFUSALS:
+                del self._no_tcp[next(iter(self._no_tcp))]
+            return flow
+
+    def reload_tls(self, settings: TlsSettings | None) -> None:
+        """Read the certificates anew; see ``SipEndpoint.reload_tls``."""
+        settings = settings or self._tls
+        streams = self.streams.get("tls")
+        if streams is not None:
+            fresh = TlsContexts(settings)
+            if streams.is_listening and fresh.server is None:
+                raise OSError("no certificate is given for the TLS ports that are open")
+            streams.tls = fresh
+        self._tls = settings
+
+    def certificate(self, flow: Flow) -> bytes | None:
+        """Return the certificate (DER) that the peer of a TLS flow has shown."""
+        streams = self.streams.get(flow.transport)
+        return None if streams is None else streams.certificate(flow)
+
+    def close_flow(self, flow: Flow, *, at_once: bool = False) -> None:
+        """Close one connection after what was written, or at once."""
+        streams = self.streams.get(flow.transport)
+        if streams is not None:
+            streams.close_flow(flow, at_once=at_once)
 
     def sent_by(self, flow: Flow) -> Address:
         """Return our address as the peer of a flow should see it."""
         host, port = flow.local
-        for transport, (bound, number) in self.listening:
-            if transport == flow.transport and (bound == host or is_wildcard(bound) or not host):
-                port = number
-                host = host or bound
-                break
+        serving = [b for t, b in self.listening if t == flow.transport and _serves(b, flow)]
+        if serving and flow.local not in serving:
+            host, port = host or serving[0][0], serving[0][1]
         if not port and flow.transport == "udp" and self.udp:
             port = next(iter(self.udp))[1]
         chosen = self._local_host(flow.remote[0]) if self._local_host is not None else None
@@ -120,7 +187,7 @@ class Sockets:
         else:
             transport, remote = parse_address(target)
             host, port = self.sent_by(Flow(transport, ("", 0), remote))
-        parameters: dict[str, str | None] = {"transport": "tcp"} if transport == "tcp" else {}
+        parameters: dict[str, str | None] = {} if transport == "udp" else {"transport": transport}
         return f"<{SipUri('sip', user, host, port or None, parameters)}>"
 
     async def _resolve(self, host: str) -> str:
@@ -156,7 +223,25 @@ class Sockets:
         # A loop has these methods, with overloads that a Protocol cannot match.
         return self._network or cast("Network", asyncio.get_running_loop())
 
-    def _open_tcp(self) -> TcpTransport:
-        if self.tcp is None:
-            self.tcp = TcpTransport(self._net(), self._owner)
-        return self.tcp
+    def _stream(self, name: str) -> TcpTransport:
+        streams = self.streams.get(name)
+        if streams is None:
+            streams = self.streams[name] = TcpTransport(
+                self._net(),
+                self._owner,
+                tls=TlsContexts(self._tls) if name == "tls" else None,
+                connections=self._limits.connections,
+            )
+        return streams
+
+
+def _serves(bound: Address, flow: Flow) -> bool:
+    host = flow.local[0]
+    if bound[0] == host:
+        return flow.transport != "udp" or bound[1] == flow.local[1]
+    same_family = (":" in bound[0]) == (":" in (host or flow.remote[0]))
+    return same_family and (is_wildcard(bound[0]) or not host)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

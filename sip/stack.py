@@ -8,7 +8,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from .call import CallInput
 from .errors import LocalProtocolError, MalformedMessage, RemoteProtocolError
@@ -45,6 +45,7 @@ from .transaction import (
 )
 
 DEFAULT_TIMERS = Timers()
+RETRY_AFTER = 10
 StackTimer: TypeAlias = (
     tuple[TransactionKey, Input]
     | tuple[CallKey, CallInput]
@@ -68,6 +69,23 @@ class StackLimits:
     """Sizes of one message."""
 
 
+class Admission(Protocol):
+    """Who decides whether a new request outside any dialog is served: ``overload.Gate`` is one."""
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds for the Retry-After of a refusal."""
+
+    def admits(self, flow: Flow, request: Request, now: float) -> bool:
+        """Tell whether a new request is served."""
+
+    def settle(self, flow: Flow, request: Request, response: Response, now: float) -> None:
+        """Take the outcome of a request."""
+
+    def malformed(self, flow: Flow, now: float) -> bool:
+        """Take bytes that are no message; false when they are not to be answered."""
+
+
 class SipStack:
     """Parser, transactions, calls and timers joined.
 
@@ -84,6 +102,8 @@ class SipStack:
         sent_by: Callable[[Flow], Address] | None = None,
         limits: StackLimits | None = None,
         subscription_identity: Callable[[Request], Hashable] | None = None,
+        admission: Admission | None = None,
+        counters: Counter[str] | None = None,
     ) -> None:
         """Make an empty stack.
 
@@ -94,12 +114,15 @@ class SipStack:
             limits: Bounds of everything that is kept.
             subscription_identity: What makes a SUBSCRIBE replace an older one outside its dialog;
                 the subscriber, the Event and the target when None.
+            admission: Is asked before a new request is served, and told how it went.
+            counters: Where to count; a fresh one when None.
         """
         self.timers = timers
-        self.counters: Counter[str] = Counter()
+        self.counters: Counter[str] = Counter() if counters is None else counters
         self._token = token
         self._sent_by = sent_by
         self._limits = limits or StackLimits()
+        self._admission = admission
         self._outgoing: list[tuple[Flow, bytes]] = []
         self._events: list[Event] = []
         self._heap: TimerHeap[StackTimer] = TimerHeap()
@@ -121,26 +144,33 @@ class SipStack:
             identity=subscription_identity,
         )
 
-    def receive_data(self, flow: Flow, data: bytes, now: float) -> None:
-        """Take a datagram, or what a connection brought."""
+    def receive_data(self, flow: Flow, data: bytes, now: float) -> int:
+        """Take a datagram, or what a connection brought; return how many messages it held."""
         if not flow.reliable:
-            self._receive_datagram(flow, data, now)
-            return
+            return self._receive_datagram(flow, data, now)
         parser = self._parsers.get(flow)
         if parser is None:
             parser = self._parsers[flow] = StreamParser(self._limits.messages)
+        messages = 0
         for message in parser.push(data):
             if isinstance(message, KeepAlive):
                 self.count("keepalive_in")
                 if message.is_ping:
                     self.send_bytes(flow, b"\r\n")
             elif isinstance(message, MalformedMessage):
-                self._refuse(flow, message)
+                self._refuse(flow, message, now)
                 if message.is_fatal:
                     self.emit(FlowBroken(flow=flow, reason=str(message)))
-                    return
+                    break
             else:
+                messages += 1
                 self._receive_message(flow, message, now)
+        return messages
+
+    def is_between_messages(self, flow: Flow) -> bool:
+        """Tell whether a connection stands between two messages."""
+        parser = self._parsers.get(flow)
+        return parser is None or parser.is_idle
 
     def flow_lost(self, flow: Flow, now: float) -> None:
         """Take the end of a connection: its transactions fail, its calls wait for another flow."""
@@ -185,6 +215,8 @@ class SipStack:
             self.count("response_without_transaction")
             return
         transaction.respond(response, now)
+        if self._admission is not None and response.status >= 200:
+            self._admission.settle(transaction.flow, transaction.request, response, now)
         self._reap(transaction)
 
     def abandon(self, key: TransactionKey, now: float) -> None:
@@ -277,19 +309,24 @@ class SipStack:
         }
         return str(Via(flow.transport.upper(), host, port, parameters))
 
-    def _receive_datagram(self, flow: Flow, data: bytes, now: float) -> None:
+    def _receive_datagram(self, flow: Flow, data: bytes, now: float) -> int:
         if is_keepalive(data):
             self.count("keepalive_in")
-            return
+            return 0
         try:
             message = parse_datagram(data, self._limits.messages)
         except MalformedMessage as exc:
-            self._refuse(flow, exc)
-            return
+            self._refuse(flow, exc, now)
+            return 0
         self._receive_message(flow, message, now)
+        return 1
 
-    def _refuse(self, flow: Flow, exc: RemoteProtocolError, request: Request | None = None) -> None:
+    def _refuse(
+        self, flow: Flow, exc: RemoteProtocolError, now: float, request: Request | None = None
+    ) -> None:
         self.count("malformed")
+        if self._admission is not None and not self._admission.malformed(flow, now):
+            return
         request = request or (exc.request if isinstance(exc, MalformedMessage) else None)
         if request is None or request.method == "ACK":
             return
@@ -307,7 +344,7 @@ class SipStack:
             else:
                 self._receive_response(flow, message, now)
         except RemoteProtocolError as exc:
-            self._refuse(flow, exc, message if isinstance(message, Request) else None)
+            self._refuse(flow, exc, now, message if isinstance(message, Request) else None)
 
     def _receive_response(self, flow: Flow, response: Response, now: float) -> None:
         if not response.vias:
@@ -337,7 +374,11 @@ class SipStack:
         _fill_via(request, flow)
         # Both are read here so that a broken one is refused before anything is kept.
         call = self.calls.find(request)
-        if self._is_full(request, call):
+        if self._is_full(request, call) or not (
+            call is not None
+            or self._admission is None
+            or self._admission.admits(flow, request, now)
+        ):
             self._turn_away(flow, request)
             return
         self._begin(flow, request, call, now)
@@ -433,7 +474,10 @@ class SipStack:
 
     def _turn_away(self, flow: Flow, request: Request) -> None:
         self.count("turned_away")
-        answer = make_response(request, 503, to_tag=self._token(), headers=[("Retry-After", "10")])
+        seconds = RETRY_AFTER if self._admission is None else self._admission.retry_after
+        answer = make_response(
+            request, 503, to_tag=self._token(), headers=[("Retry-After", str(seconds))]
+        )
         self.send_bytes(flow, answer.to_bytes())
 
     def _report_client(

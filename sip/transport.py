@@ -1,22 +1,24 @@
-"""UDP and TCP under SIP: bytes and flows, connection reuse; nothing is parsed here."""
+"""UDP, TCP and TLS under SIP: bytes and flows, connection reuse; nothing is parsed here."""
 
 import asyncio
 import ipaddress
 import re
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from .errors import FlowFailed
 from .flow import Address, Flow
+from .tls import TlsContexts, TlsSession
 
 UDP_READ_SIZE = 65_536
 WRITE_LIMIT = 4 * 1024 * 1024
 """Bytes that may wait for one peer; a slower one loses datagrams, or its connection."""
 CONNECTION_LIMIT = 16_384
 CONNECT_TIMEOUT = 10.0
-_ADDRESS = re.compile(r"(udp|tcp)://(?:\[([^\]]*)\]|([^:\[\]/]*)):(\d{1,5})/?\Z", re.IGNORECASE)
+_ADDRESS = re.compile(r"(udp|tcp|tls)://(?:\[([^\]]*)\]|([^:\[\]/]*)):(\d{1,5})/?\Z", re.IGNORECASE)
 
 
 class Server(Protocol):
@@ -57,12 +59,15 @@ class Network(Protocol):
 
 
 class Owner(Protocol):
-    """Who takes what the transports bring. Neither method may raise."""
+    """Who takes what the transports bring. No method may raise."""
 
     counters: Counter[str]
 
     def received(self, flow: Flow, data: bytes) -> None:
         """Take a datagram or a piece of a stream."""
+
+    def accepted(self, flow: Flow) -> None:
+        """Take a connection that a peer has opened; nothing has come over it yet."""
 
     def lost(self, flow: Flow) -> None:
         """Take the end of a connection."""
@@ -85,9 +90,13 @@ class UdpTransport(asyncio.DatagramProtocol):
             OSError: The port is in use, or the address is not ours.
         """
         try:
-            _, protocol = await network.create_datagram_endpoint(
-                lambda: cls(owner), local_addr=local
-            )
+            if ":" in local[0] and isinstance(network, asyncio.AbstractEventLoop):
+                bound = _ipv6_socket(local)
+                _, protocol = await network.create_datagram_endpoint(lambda: cls(owner), sock=bound)
+            else:
+                _, protocol = await network.create_datagram_endpoint(
+                    lambda: cls(owner), local_addr=local
+                )
         except OSError as exc:
             raise OSError(exc.errno, f"udp port {local[1]} on {local[0]}: {exc.strerror}") from exc
         assert isinstance(protocol, cls)
@@ -133,13 +142,21 @@ class UdpTransport(asyncio.DatagramProtocol):
 
 
 class TcpConnection(asyncio.Protocol):
-    """One TCP connection, whoever opened it."""
+    """One TCP or TLS connection, whoever opened it."""
 
-    def __init__(self, transport: "TcpTransport") -> None:
+    def __init__(self, transport: "TcpTransport", *, host: str | None = None) -> None:
         self._of = transport
         self._transport: asyncio.Transport | None = None
+        self.host = host
+        """Whom we connect to; None when the peer opened the connection."""
         self.flow: Flow | None = None
-        self.closed = asyncio.get_running_loop().create_future()
+        self.asked: Address | None = None
+        """What it was opened as, when that is a name."""
+        self.tls: TlsSession | None = None
+        loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[str] = loop.create_future()
+        """Done when it can be written to, with empty text, or with what went wrong."""
+        self.closed: asyncio.Future[None] = loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket; one too many is closed at once."""
@@ -148,17 +165,32 @@ class TcpConnection(asyncio.Protocol):
         if local is None or remote is None:  # reset before we got here
             self._transport.abort()
             return
-        self.flow = Flow("tcp", (local[0], local[1]), (remote[0], remote[1]))
+        self.flow = Flow(self._of.name, (local[0], local[1]), (remote[0], remote[1]))
         if not self._of.add(self):
             self._transport.abort()
+            return
+        self.tls = self._of.session(self.host)
+        if self.host is None:
+            self._of.owner.accepted(self.flow)
+        if self.tls is None:
+            self._be_ready("")
+            return
+        self.tls.start()
+        self._flush()
 
     def data_received(self, data: bytes) -> None:
         """Hand bytes on."""
-        if self.flow is not None:
-            self._of.owner.received(self.flow, bytes(data))
+        if self.flow is None:
+            return
+        plain = bytes(data) if self.tls is None else self._decrypted(self.tls, bytes(data))
+        if plain:
+            self._of.owner.received(self.flow, plain)
+        if self.tls is not None and self.tls.is_closed:
+            self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end of the connection."""
+        self._be_ready("closed at once")
         self._of.remove(self)
         if not self.closed.done():
             self.closed.set_result(None)
@@ -166,13 +198,17 @@ class TcpConnection(asyncio.Protocol):
     def send(self, data: bytes) -> bool:
         """Write; false when the connection is closed or the peer does not read."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or not self.ready.done():
             return False
         if transport.get_write_buffer_size() > WRITE_LIMIT:
             self._of.owner.counters["tcp_too_slow"] += 1
             transport.abort()
             return False
-        transport.write(data)
+        if self.tls is None:
+            transport.write(data)
+        else:
+            self.tls.send(data)
+            self._flush()
         return True
 
     def close(self, *, at_once: bool = False) -> None:
@@ -181,18 +217,57 @@ class TcpConnection(asyncio.Protocol):
             return
         if at_once:
             self._transport.abort()
-        else:
-            self._transport.close()
+            return
+        if self.tls is not None and not self._transport.is_closing():
+            self.tls.close()
+            self._flush()
+        self._transport.close()
+
+    def _decrypted(self, tls: TlsSession, data: bytes) -> bytes:
+        try:
+            plain = tls.receive(data)
+        except ssl.SSLError as exc:
+            self._of.owner.counters["tls_failed"] += 1
+            self._be_ready(f"TLS: {exc.reason or exc}")
+            self._flush()  # the alert
+            if self._transport is not None:
+                self._transport.close()
+            return b""
+        self._flush()
+        if tls.is_ready:
+            self._be_ready("")
+        return plain
+
+    def _flush(self) -> None:
+        if self.tls is not None and self._transport is not None:
+            data = self.tls.outgoing()
+            if data and not self._transport.is_closing():
+                self._transport.write(data)
+
+    def _be_ready(self, fault: str) -> None:
+        if not self.ready.done():
+            self.ready.set_result(fault)
 
 
 class TcpTransport:
-    """All TCP connections of one endpoint and its listening sockets.
+    """All TCP connections, or all TLS ones, of one endpoint and its listening sockets.
 
     A connection is used in both directions, and found again by the address of its other end.
     """
 
-    def __init__(self, network: Network, owner: Owner) -> None:
+    def __init__(
+        self,
+        network: Network,
+        owner: Owner,
+        *,
+        tls: TlsContexts | None = None,
+        connections: int = CONNECTION_LIMIT,
+    ) -> None:
         self.owner = owner
+        self.tls = tls
+        """Contexts of the connections to come; None for plain TCP."""
+        self.name = "tcp" if tls is None else "tls"
+        self._most = connections
         self._network = network
         self._servers: list[Server] = []
         self._connections: dict[Flow, TcpConnection] = {}
@@ -202,6 +277,11 @@ class TcpTransport:
 
     def __len__(self) -> int:
         return len(self._connections)
+
+    @property
+    def is_listening(self) -> bool:
+        """Tell whether peers can connect."""
+        return bool(self._servers)
 
     async def listen(self, local: Address) -> Address:
         """Listen; return the actual address.
@@ -214,7 +294,9 @@ class TcpTransport:
                 lambda: TcpConnection(self), local[0], local[1]
             )
         except OSError as exc:
-            raise OSError(exc.errno, f"tcp port {local[1]} on {local[0]}: {exc.strerror}") from exc
+            raise OSError(
+                exc.errno, f"{self.name} port {local[1]} on {local[0]}: {exc.strerror}"
+            ) from exc
         self._servers.append(server)
         host, port = server.sockets[0].getsockname()[:2]
         return (host, port)
@@ -226,7 +308,12 @@ class TcpTransport:
             FlowFailed: It cannot be opened.
         """
         known = self._by_remote.get(remote)
-        if known is not None and known.flow is not None:
+        # Who connected to us over TLS has not shown that he is whom that address belongs to.
+        if (
+            known is not None
+            and known.flow is not None
+            and (self.tls is None or known.host is not None)
+        ):
             return known.flow
         if self._is_closed:
             raise FlowFailed("the endpoint is closed")
@@ -246,16 +333,29 @@ class TcpTransport:
         connection = self._connections.get(flow)
         return connection is not None and connection.send(data)
 
-    def close_flow(self, flow: Flow) -> None:
-        """Close one connection after what was written."""
+    def close_flow(self, flow: Flow, *, at_once: bool = False) -> None:
+        """Close one connection after what was written, or at once."""
         connection = self._connections.get(flow)
         if connection is not None:
-            connection.close()
+            connection.close(at_once=at_once)
+
+    def session(self, host: str | None) -> TlsSession | None:
+        """Make the TLS session of a new connection to ``host``, or of one that came in."""
+        if self.tls is None:
+            return None
+        return self.tls.accept() if host is None else self.tls.connect(host)
+
+    def certificate(self, flow: Flow) -> bytes | None:
+        """Return the certificate (DER) that the peer of a connection has shown."""
+        connection = self._connections.get(flow)
+        if connection is None or connection.tls is None:
+            return None
+        return connection.tls.peer_certificate
 
     def add(self, connection: TcpConnection) -> bool:
         """Register a new connection; false when there are too many."""
         flow = connection.flow
-        if flow is None or self._is_closed or len(self._connections) >= CONNECTION_LIMIT:
+        if flow is None or self._is_closed or len(self._connections) >= self._most:
             self.owner.counters["tcp_refused"] += 1
             return False
         self._connections[flow] = self._by_remote[flow.remote] = connection
@@ -267,8 +367,9 @@ class TcpTransport:
         if flow is None or self._connections.get(flow) is not connection:
             return
         del self._connections[flow]
-        if self._by_remote.get(flow.remote) is connection:
-            del self._by_remote[flow.remote]
+        for address in (flow.remote, connection.asked):
+            if address is not None and self._by_remote.get(address) is connection:
+                del self._by_remote[address]
         self.owner.lost(flow)
 
     async def aclose(self, *, linger: float = 1.0) -> None:
@@ -294,18 +395,24 @@ class TcpTransport:
             await server.wait_closed()
 
     async def _open(self, remote: Address) -> Flow:
+        where = f"{self.name} connection to {remote[0]}:{remote[1]}"
+        connection = TcpConnection(self, host=remote[0])
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                _, connection = await self._network.create_connection(
-                    lambda: TcpConnection(self), remote[0], remote[1]
-                )
+                await self._network.create_connection(lambda: connection, remote[0], remote[1])
+                fault = await connection.ready
         except TimeoutError as exc:
-            raise FlowFailed(f"tcp connection to {remote[0]}:{remote[1]}: no answer") from exc
+            raise FlowFailed(f"{where}: no answer") from exc
         except OSError as exc:
-            raise FlowFailed(f"tcp connection to {remote[0]}:{remote[1]}: {exc}") from exc
-        assert isinstance(connection, TcpConnection)
-        if connection.flow is None or connection.flow not in self._connections:
-            raise FlowFailed(f"tcp connection to {remote[0]}:{remote[1]}: closed at once")
+            raise FlowFailed(f"{where}: {exc}") from exc
+        finally:
+            if not connection.ready.done():
+                connection.close(at_once=True)
+        if fault or connection.flow is None or connection.flow not in self._connections:
+            raise FlowFailed(f"{where}: {fault or 'closed at once'}")
+        if remote not in self._by_remote:
+            connection.asked = remote
+            self._by_remote[remote] = connection
         return connection.flow
 
     def _opened(self, remote: Address, task: asyncio.Task[Flow]) -> None:
@@ -315,14 +422,16 @@ class TcpTransport:
 
 
 def parse_address(text: str) -> tuple[str, Address]:
-    """Read ``udp://host:port`` or ``tcp://host:port``; an empty host comes back empty.
+    """Read ``udp://``, ``tcp://`` or ``tls://host:port``; an empty host comes back empty.
 
     Raises:
         ValueError: It is neither.
     """
     matched = _ADDRESS.match(text.strip())
     if matched is None or int(matched[4]) > 65535:
-        raise ValueError(f"{text!r} is neither udp://host:port nor tcp://host:port")
+        raise ValueError(
+            f"{text!r} is neither udp://host:port, tcp://host:port nor tls://host:port"
+        )
     return matched[1].lower(), (matched[2] or matched[3] or "", int(matched[4]))
 
 
@@ -358,3 +467,16 @@ def routed_host(network: Network, remote: str) -> str:
             return str(probe.getsockname()[0])
     except OSError:
         return fallback
+
+
+def _ipv6_socket(local: Address) -> socket.socket:
+    # An IPv6 wildcard takes IPv4 as well otherwise, and IPv4 has its own socket.
+    bound = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    try:
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.setblocking(False)
+        bound.bind(local)
+    except OSError:
+        bound.close()
+        raise
+    return bound

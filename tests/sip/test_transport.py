@@ -25,6 +25,9 @@ class Taker:
     def received(self, flow: Flow, data: bytes) -> None:
         self.taken.put_nowait((flow, data))
 
+    def accepted(self, flow: Flow) -> None:
+        pass
+
     def lost(self, flow: Flow) -> None:
         self.gone.put_nowait(flow)
 
@@ -35,6 +38,7 @@ class Taker:
         ("udp://0.0.0.0:5060", ("udp", ("0.0.0.0", 5060))),
         ("tcp://:5060", ("tcp", ("", 5060))),
         ("TCP://[::1]:0", ("tcp", ("::1", 0))),
+        ("tls://nvr.example:5061", ("tls", ("nvr.example", 5061))),
         ("udp://nvr.example:5060", ("udp", ("nvr.example", 5060))),
     ],
 )

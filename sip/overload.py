@@ -1,0 +1,212 @@
+"""Whom to serve when there is too much to do: admission, charges, and connections that dawdle."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .flow import Flow
+from .message import Request, Response
+from .timers import TimerHeap
+
+ALWAYS_SERVED = frozenset({"ACK", "BYE", "CANCEL"})
+"""Methods that end work instead of making it."""
+
+# What a peer has to answer for; busy, cancelled or challenged for the first time is no offence.
+_OFFENCES = frozenset({400, 403, 404, 405, 413, 414, 416, 420, 481, 482, 483, 489, 501, 505, 513})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverloadLimits:
+    """Numbers of the protection against too much."""
+
+    rate: float = 50.0
+    """Tokens that a source address gets back per second."""
+    burst: float = 1000.0
+    """Most tokens of a source: a thousand devices behind one address may come back at once."""
+    failure_cost: float = 5.0
+    """Tokens that a failed request costs; a request of a stranger costs one until it succeeds."""
+    sources: int = 65_536
+    """Source addresses that are kept; the oldest is forgotten."""
+    retry_after: int = 10
+    """Seconds in the Retry-After of a 503."""
+    first_message: float = 10.0
+    """Seconds an accepted connection has for its first whole message, a TLS handshake included."""
+    whole_message: float = 30.0
+    """Seconds from the first to the last byte of a message on a connection."""
+    connections: int = 16_384
+    """Connections at once, of TCP and of TLS each."""
+
+
+DEFAULT_LIMITS = OverloadLimits()
+
+
+class Gate:
+    """Decides which new requests are served, by how much waits and by who is asking.
+
+    Responses, ACK, BYE, CANCEL, requests within dialogs and those of known peers always pass.
+    Without ``is_known`` nobody is charged, and only the high mark counts.
+    """
+
+    __slots__ = ("_buckets", "_counters", "_high", "_is_known", "_limits", "_waiting")
+
+    def __init__(
+        self,
+        limits: OverloadLimits = DEFAULT_LIMITS,
+        *,
+        high: int,
+        waiting: Callable[[], int],
+        counters: Counter[str],
+        is_known: Callable[[Flow], bool] | None = None,
+    ) -> None:
+        """Make a gate.
+
+        Args:
+            limits: The numbers.
+            high: Waiting requests from which on strangers are turned away.
+            waiting: Returns how many requests wait.
+            counters: Counts ``overload``, ``charged_out`` and ``charged``.
+            is_known: Tells whether a flow belongs to a peer that has proved who it is.
+        """
+        self._limits = limits
+        self._high = high
+        self._waiting = waiting
+        self._counters = counters
+        self._is_known = is_known
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds for the Retry-After of a refusal."""
+        return self._limits.retry_after
+
+    def admits(self, flow: Flow, request: Request, now: float) -> bool:
+        """Tell whether a new request is served; nothing but its head is looked at."""
+        if request.method in ALWAYS_SERVED or request.to.tag:
+            return True
+        is_known = self._is_known is not None and self._is_known(flow)
+        if is_known:
+            return True
+        if self._waiting() >= self._high:
+            self._counters["overload"] += 1
+            return False
+        if self._is_known is None:
+            return True
+        if self._tokens(flow.remote[0], now) < 1.0:
+            self._counters["charged_out"] += 1
+            return False
+        self._charge(flow.remote[0], 1.0, now)
+        return True
+
+    def settle(self, flow: Flow, request: Request, response: Response, now: float) -> None:
+        """Take the outcome of a request: success gives back what strangers paid, failure costs."""
+        if self._is_known is None:
+            return
+        if response.status < 300:
+            if response.status >= 200 and flow.remote[0] in self._buckets:
+                # Two: the request that was challenged was paid for as well.
+                self._charge(flow.remote[0], -2.0, now)
+        elif is_offence(request, response):
+            self._counters["charged"] += 1
+            self._charge(flow.remote[0], self._limits.failure_cost, now)
+
+    def malformed(self, flow: Flow, now: float) -> bool:
+        """Take bytes that are no message; false when their source is owed no answer any more."""
+        if self._is_known is None:
+            return True
+        is_solvent = self._tokens(flow.remote[0], now) >= 1.0
+        self._counters["charged"] += 1
+        self._charge(flow.remote[0], self._limits.failure_cost, now)
+        return is_solvent
+
+    def _tokens(self, source: str, now: float) -> float:
+        kept = self._buckets.get(source)
+        if kept is None:
+            return self._limits.burst
+        tokens, since = kept
+        return min(self._limits.burst, tokens + (now - since) * self._limits.rate)
+
+    def _charge(self, source: str, cost: float, now: float) -> None:
+        left = self._tokens(source, now) - cost
+        self._buckets.pop(source, None)  # the dict keeps the order of the last charge
+        if left >= self._limits.burst:
+            return
+        # A debt is paid back within as long as a full bucket takes to fill.
+        self._buckets[source] = (max(left, -self._limits.burst), now)
+        if len(self._buckets) > self._limits.sources:
+            del self._buckets[next(iter(self._buckets))]
+
+
+class Dawdlers:
+    """Watches accepted connections: half-open ones, and messages that never become whole."""
+
+    __slots__ = ("_heap", "_limits", "_partial")
+
+    def __init__(self, limits: OverloadLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._heap: TimerHeap[Flow] = TimerHeap()
+        self._partial: dict[Flow, bool] = {}
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def accepted(self, flow: Flow, now: float) -> None:
+        """Take a new connection of a peer."""
+        self._partial[flow] = False
+        self._heap.arm(flow, now + self._limits.first_message)
+
+    def progressed(self, flow: Flow, messages: int, *, is_idle: bool, now: float) -> None:
+        """Take what bytes of a connection have brought.
+
+        Args:
+            flow: The connection.
+            messages: How many whole messages.
+            is_idle: Whether the stream stands between two messages now.
+            now: The time.
+        """
+        partial = self._partial.get(flow)
+        if partial is None:
+            if not is_idle:
+                self._begin(flow, now)
+        elif partial is False and not messages:
+            return  # still the time of the first message; CRLF does not prolong it
+        elif is_idle:
+            self.gone(flow)
+        elif messages:
+            self._begin(flow, now)
+
+    def gone(self, flow: Flow) -> None:
+        """Forget a connection."""
+        self._partial.pop(flow, None)
+        self._heap.cancel(flow)
+
+    def next_timeout(self) -> float | None:
+        """Return when ``overdue`` is to be asked; None when nothing is watched."""
+        return self._heap.next_timeout()
+
+    def overdue(self, now: float) -> list[Flow]:
+        """Take out the connections whose time is over."""
+        taken: list[Flow] = []
+        while (flow := self._heap.pop_due(now)) is not None:
+            self._partial.pop(flow, None)
+            taken.append(flow)
+        return taken
+
+    def _begin(self, flow: Flow, now: float) -> None:
+        self._partial[flow] = True
+        self._heap.arm(flow, now + self._limits.whole_message)
+
+
+def is_offence(request: Request, response: Response) -> bool:
+    """Tell whether a refusal is the peer's own fault."""
+    if response.status in (401, 407):
+        name, challenge = (
+            ("Authorization", "WWW-Authenticate")
+            if response.status == 401
+            else ("Proxy-Authorization", "Proxy-Authenticate")
+        )
+        offered = ",".join(response.headers.get_all(challenge)).lower().replace(" ", "")
+        return name in request.headers and "stale=true" not in offered
+    return response.status in _OFFENCES
