@@ -1,8 +1,9 @@
 """SIP for UDP, TCP and TLS, without I/O below ``sip.transport``. Knows nothing of GB/T 28181.
 
 Hop by hop between known addresses: no DNS procedures (RFC 3263; a host name is simply resolved),
-no forking, no proxy. A request over 1,300 bytes goes over TCP only when the peer is reached over
-TCP; otherwise UDP carries it in fragments. ``rport`` (RFC 3581) and connection reuse are there.
+no forking, no proxy. A request over 1,300 bytes goes over TCP when the peer is reached over TCP, or
+when ``SipEndpoint(prefers_tcp=...)`` says that it takes such requests there; otherwise UDP carries
+it in fragments. ``rport`` (RFC 3581) and connection reuse are there.
 """
 
 from __future__ import annotations
@@ -47,12 +48,14 @@ if TYPE_CHECKING:
     from .notification import IncomingSubscription as IncomingSubscription
     from .notification import Notification as Notification
     from .notification import OutgoingSubscription as OutgoingSubscription
+    from .overload import OverloadLimits as OverloadLimits
     from .parser import KeepAlive as KeepAlive
     from .parser import Limits as Limits
     from .parser import StreamParser as StreamParser
     from .parser import parse_datagram as parse_datagram
     from .stack import SipStack as SipStack
     from .timers import Timers as Timers
+    from .tls import TlsSettings as TlsSettings
     from .trace import TraceRecord as TraceRecord
     from .trace import TraceRing as TraceRing
     from .transport import Network as Network
@@ -89,9 +92,11 @@ _MODULES = {
         "Notification",
         "OutgoingSubscription",
     ),
+    "overload": ("OverloadLimits",),
     "parser": ("KeepAlive", "Limits", "StreamParser", "parse_datagram"),
     "stack": ("SipStack",),
     "timers": ("Timers",),
+    "tls": ("TlsSettings",),
     "trace": ("TraceRecord", "TraceRing"),
     "transport": ("Network",),
     "uri": ("SipUri",),
