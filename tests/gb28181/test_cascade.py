@@ -26,6 +26,7 @@ from gb28181.testing.scripted import ScriptedDevice
 from gb28181.testing.simulation import SimulatedDevice, Simulation
 from rtp.packet import RtpPacket, parse
 from sip.endpoint import IncomingInvite
+from sip.message import Headers, Request
 
 
 @dataclass
@@ -56,10 +57,11 @@ async def build(
     channels: int = 1,
     share: Share | None = None,
     silence: float = 30.0,
+    media_ports: range = range(30000, 30500),
     **settings: Any,
 ) -> World:
     upper = await gb.platform(media_mode=up)
-    lower = await gb.platform(media_mode=low, silence=silence)
+    lower = await gb.platform(media_mode=low, silence=silence, media_ports=media_ports)
     camera = await gb.device(platform=lower, channels=channels)
     await gb.until(lambda: len(lower.channels()) == channels, within=5)
     link = await gb.cascade(lower, upper, share, transport=transport, **settings)
@@ -447,3 +449,45 @@ async def test_the_catalogue_event_comes_once_for_the_link(gb: Simulation) -> No
     world = await build(gb)
     told = [e for e in gb.events if isinstance(e, CatalogChanged) and e.device.id == world.lower.id]
     assert len(told) == 1
+
+
+async def test_the_same_subject_again_replaces_the_older_session(gb: Simulation) -> None:
+    world = await build(gb)
+    live = await world.upper.channel(world.camera.channels[0]).play().open()
+    plan, endpoint = live.session.plan, world.upper.station.endpoint
+    again = plan.request(plan.offer(39000).to_bytes(), endpoint.contact(plan.target))
+    call = await endpoint.invite(again, plan.target)
+    await call.ack()
+    await gb.advance(0.1)
+    await gb.until(live.session.ended.done, within=2)
+    assert "replaced" in live.session.ended.result().sentence
+    assert (len(world.link.viewers), len(world.camera.role.sessions)) == (1, 1)
+    await call.bye()
+    live.close()
+    await world.ends_clean()
+
+
+async def test_without_a_free_media_port_the_upper_is_told_486(gb: Simulation) -> None:
+    world = await build(gb, media_ports=range(30000, 30002))
+    lost = await lost_by(world.upper, world.camera.channels[0])
+    assert lost.cause.code == "rejected-486"
+    await world.ends_clean()
+
+
+async def test_requests_of_the_upper_that_are_not_served(gb: Simulation) -> None:
+    world = await build(gb)
+    flow = world.upper.device(world.lower.id).require_binding().flow
+    statuses = []
+    for method, kind, body in (
+        ("OPTIONS", "", b""),
+        ("PUBLISH", "", b""),
+        ("MESSAGE", "text/plain", b"hello"),
+        ("MESSAGE", "Application/MANSCDP+xml", b"<<<"),
+    ):
+        uri = f"sip:{world.lower.id}@3402000000"
+        headers = Headers([("From", f"<sip:{world.upper.id}@3402000000>"), ("To", f"<{uri}>")])
+        if kind:
+            headers.add("Content-Type", kind)
+        request = Request(method, uri, headers, body)
+        statuses.append((await world.upper.station.endpoint.request(request, flow)).status)
+    assert statuses == [200, 405, 415, 400]

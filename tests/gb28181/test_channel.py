@@ -113,3 +113,20 @@ async def test_iterating_ends_with_a_permanent_cause(gb: Simulation) -> None:
         async for _ in platform.channel(camera.id).play():
             raise AssertionError("there is nothing to see")
     assert camera.methods().count("INVITE") == 1
+
+
+async def test_packets_carry_what_the_units_carry(gb: Simulation) -> None:
+    pytest.importorskip("av", reason="packets need the extra 'media'")
+    platform = await gb.platform()
+    camera = await gb.device()
+    await gb.until(CatalogChanged)
+    packets = []
+    async with platform.channel(camera.channels[0]).play() as live:
+        async for packet in live.packets():
+            packets.append(packet)
+            if len(packets) == 11:
+                break
+    assert [packet.is_keyframe for packet in packets] == [True, *[False] * 9, True]
+    assert packets[1].pts is not None
+    assert packets[0].pts is not None
+    assert packets[1].pts - packets[0].pts == 9000

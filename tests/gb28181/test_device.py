@@ -155,3 +155,56 @@ async def test_it_waits_between_attempts_and_never_gives_up(gb: Simulation) -> N
     gb.host_of(platform).reappear()
     async with asyncio.timeout(100):
         await camera.registered()
+
+
+async def test_the_same_subject_again_replaces_the_older_session(gb: Simulation) -> None:
+    platform = await gb.platform()
+    camera = await gb.device()
+    await gb.until(CatalogChanged)
+    live = await platform.channel(camera.channels[0]).play().open()
+    plan, endpoint = live.session.plan, platform.station.endpoint
+    again = plan.request(plan.offer(39000).to_bytes(), endpoint.contact(plan.target))
+    call = await endpoint.invite(again, plan.target)
+    await call.ack()
+    await gb.advance(0.1)
+    await gb.until(live.session.ended.done, within=2)
+    assert "replaced" in live.session.ended.result().sentence
+    assert len(camera.role.sessions) == 1
+    await call.bye()
+    live.close()
+    await gb.advance(40)
+    assert gb.leaks() == []
+
+
+async def test_without_a_free_media_port_a_device_is_busy(gb: Simulation) -> None:
+    platform = await gb.platform()
+    camera = await gb.device(channels=2, media_ports=range(40000, 40002))
+    await gb.until(CatalogChanged)
+    live = await platform.channel(camera.channels[0]).play().open()
+    with pytest.raises(SessionLost) as told:
+        await platform.channel(camera.channels[1]).play().open()
+    assert told.value.cause.code == "rejected-486"
+    live.close()
+    await gb.advance(40)
+    assert gb.leaks() == []
+
+
+async def test_requests_that_a_device_does_not_serve(gb: Simulation) -> None:
+    platform = await gb.platform()
+    camera = await gb.device()
+    await gb.until(CatalogChanged)
+    flow = platform.device(camera.id).require_binding().flow
+    statuses = []
+    for method, kind, body in (
+        ("OPTIONS", "", b""),
+        ("PUBLISH", "", b""),
+        ("MESSAGE", "text/plain", b"hello"),
+        ("MESSAGE", "Application/MANSCDP+xml", b"<<<"),
+    ):
+        uri = f"sip:{camera.id}@3402000000"
+        headers = Headers([("From", f"<sip:{platform.id}@3402000000>"), ("To", f"<{uri}>")])
+        if kind:
+            headers.add("Content-Type", kind)
+        answer = await platform.station.endpoint.request(Request(method, uri, headers, body), flow)
+        statuses.append(answer.status)
+    assert statuses == [200, 405, 415, 400]

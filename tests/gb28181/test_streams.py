@@ -121,3 +121,18 @@ async def test_a_lease_may_be_a_block(gb: Simulation) -> None:
         assert platform.streams.running() == {key: lease.session}
     assert platform.streams.users(key) == 0
     assert platform.streams.users(StreamKey("another")) == 0
+
+
+async def test_without_a_free_media_port_there_is_no_stream(gb: Simulation) -> None:
+    platform = await gb.platform(media_ports=range(30000, 30002))
+    camera = await gb.device(channels=2)
+    await gb.until(CatalogChanged)
+    live = await platform.channel(camera.channels[0]).play().open()
+    with pytest.raises(SessionLost) as told:
+        await platform.channel(camera.channels[1]).play().open()
+    assert told.value.cause.code == "no-resources"
+    live.close()
+    await gb.advance(40)
+    assert gb.leaks() == []
+    async with platform.channel(camera.channels[1]).play():
+        assert len(platform.ssrcs) == 1
