@@ -311,7 +311,9 @@ class Simulation:
             if where is host:
                 # Its last words go nowhere, so nobody shall wait for what they bring.
                 del self._roles[other]
-                self._supervisor.spawn(other.stop(), name="end of a dead role")
+                self._supervisor.spawn(
+                    other.stop(), name="end of a dead role", on_fault=self.faults.append
+                )
         host.reappear()
 
     # -- time
