@@ -307,13 +307,11 @@ class Simulation:
         host.vanish()
         for bound in host.bound():
             bound.die()
-        for other, where in reversed(tuple(self._roles.items())):
-            if where is host:
-                # Its last words go nowhere, so nobody shall wait for what they bring.
-                del self._roles[other]
-                self._supervisor.spawn(
-                    other.stop(), name="end of a dead role", on_fault=self.faults.append
-                )
+        dead = [one for one, where in reversed(self._roles.items()) if where is host]
+        for one in dead:
+            del self._roles[one]
+        # Their last words go nowhere, so nobody shall wait for what they bring.
+        self._supervisor.spawn(_stop(dead), name="end of the dead", on_fault=self.faults.append)
         host.reappear()
 
     # -- time
@@ -480,3 +478,8 @@ def _left_over(role: Platform | Device | Cascade, station: Station) -> list[str]
 
 async def _ignoring_result(work: Coroutine[Any, Any, Any]) -> None:
     await work
+
+
+async def _stop(roles: list[Platform | Device | Cascade]) -> None:
+    for role in roles:
+        await role.stop()
