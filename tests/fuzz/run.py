@@ -73,7 +73,7 @@ def run_mutation(name: str, seconds: float) -> int:
     return count
 
 
-def run_atheris(name: str, seconds: float) -> None:
+def run_atheris(name: str, seconds: float, fuzzer: str = _ATHERIS) -> None:
     """Fuzz with coverage feedback; atheris ends the process itself."""
     import atheris
 
