@@ -55,7 +55,11 @@ class TlsContexts:
         return TlsSession(self.server)
 
     def connect(self, host: str) -> "TlsSession":
-        """Make the session of a connection that we open."""
+        """Make the session of a connection that we open.
+
+        Raises:
+            ValueError: The host is no name that a certificate could be for.
+        """
         return TlsSession(self.client, server_hostname=self.settings.server_name or host)
 
 
@@ -134,6 +138,7 @@ def _client_context(settings: TlsSettings) -> ssl.SSLContext:
     context = ssl.create_default_context(
         ssl.Purpose.SERVER_AUTH, cafile=settings.authorities or None
     )
+    context.options |= ssl.OP_NO_RENEGOTIATION
     if not settings.verifies_servers:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

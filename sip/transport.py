@@ -144,15 +144,21 @@ class UdpTransport(asyncio.DatagramProtocol):
 class TcpConnection(asyncio.Protocol):
     """One TCP or TLS connection, whoever opened it."""
 
-    def __init__(self, transport: "TcpTransport", *, host: str | None = None) -> None:
+    def __init__(
+        self,
+        transport: "TcpTransport",
+        *,
+        is_ours: bool = False,
+        tls: TlsSession | None = None,
+    ) -> None:
         self._of = transport
         self._transport: asyncio.Transport | None = None
-        self.host = host
-        """Whom we connect to; None when the peer opened the connection."""
+        self.is_ours = is_ours
+        """We have opened it."""
         self.flow: Flow | None = None
         self.asked: Address | None = None
         """What it was opened as, when that is a name."""
-        self.tls: TlsSession | None = None
+        self.tls = tls
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[str] = loop.create_future()
         """Done when it can be written to, with empty text, or with what went wrong."""
@@ -169,8 +175,8 @@ class TcpConnection(asyncio.Protocol):
         if not self._of.add(self):
             self._transport.abort()
             return
-        self.tls = self._of.session(self.host)
-        if self.host is None:
+        if not self.is_ours:
+            self.tls = None if self._of.tls is None else self._of.tls.accept()
             self._of.owner.accepted(self.flow)
         if self.tls is None:
             self._be_ready("")
@@ -206,9 +212,14 @@ class TcpConnection(asyncio.Protocol):
             return False
         if self.tls is None:
             transport.write(data)
-        else:
+            return True
+        try:
             self.tls.send(data)
-            self._flush()
+        except ssl.SSLError:  # the session broke; what came in will tell as well
+            self._of.owner.counters["tls_failed"] += 1
+            transport.abort()
+            return False
+        self._flush()
         return True
 
     def close(self, *, at_once: bool = False) -> None:
@@ -309,11 +320,7 @@ class TcpTransport:
         """
         known = self._by_remote.get(remote)
         # Who connected to us over TLS has not shown that he is whom that address belongs to.
-        if (
-            known is not None
-            and known.flow is not None
-            and (self.tls is None or known.host is not None)
-        ):
+        if known is not None and known.flow is not None and (self.tls is None or known.is_ours):
             return known.flow
         if self._is_closed:
             raise FlowFailed("the endpoint is closed")
@@ -338,12 +345,6 @@ class TcpTransport:
         connection = self._connections.get(flow)
         if connection is not None:
             connection.close(at_once=at_once)
-
-    def session(self, host: str | None) -> TlsSession | None:
-        """Make the TLS session of a new connection to ``host``, or of one that came in."""
-        if self.tls is None:
-            return None
-        return self.tls.accept() if host is None else self.tls.connect(host)
 
     def certificate(self, flow: Flow) -> bytes | None:
         """Return the certificate (DER) that the peer of a connection has shown."""
@@ -396,7 +397,11 @@ class TcpTransport:
 
     async def _open(self, remote: Address) -> Flow:
         where = f"{self.name} connection to {remote[0]}:{remote[1]}"
-        connection = TcpConnection(self, host=remote[0])
+        try:
+            tls = None if self.tls is None else self.tls.connect(remote[0])
+        except ValueError as exc:  # no name that a certificate could be for
+            raise FlowFailed(f"{where}: {exc}") from exc
+        connection = TcpConnection(self, is_ours=True, tls=tls)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await self._network.create_connection(lambda: connection, remote[0], remote[1])

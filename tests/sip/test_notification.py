@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
@@ -44,6 +45,11 @@ class Ends:
             )
             theirs = (await self.asked()).accept()
         return asking.result(), theirs
+
+    async def settle(self, verb: Awaitable[object]) -> None:
+        """Let it end one way or the other."""
+        with contextlib.suppress(TransactionTimeout):
+            await verb
 
     async def asked(self) -> IncomingSubscribe:
         incoming = await anext(aiter(self.device.requests()))
@@ -113,6 +119,23 @@ async def first(count: int, of: OutgoingSubscription) -> AsyncIterator[Notificat
         count -= 1
         if not count:
             return
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.2, 0.4])
+async def test_nothing_is_left_whatever_was_lost(loss: float) -> None:
+    async with ends(loss=loss) as both:
+        for _ in range(5):
+            ours, theirs = await both.subscribed(expires=60)
+            for number in range(5):
+                if not theirs.is_terminated:
+                    await both.settle(theirs.notify(b"%d" % number))
+            await asyncio.sleep(100)
+            await ours.cancel()
+            await theirs.terminate()
+        await asyncio.sleep(400)
+        assert not any(both.platform.stack.pending().values())
+        assert not any(both.device.stack.pending().values())
+        assert both.platform.counters["fault"] == both.device.counters["fault"] == 0
 
 
 async def test_subscription_refreshes_itself_with_a_body_made_anew() -> None:

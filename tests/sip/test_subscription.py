@@ -522,3 +522,81 @@ def test_every_state_is_reached_and_every_input_is_named() -> None:
     assert {given for _, given in SUBSCRIBER} == set(SubscriberInput)
     assert {state for state, _ in NOTIFIER.values()} == set(NotifierState)
     assert {given for _, given in NOTIFIER} == set(NotifierInput)
+
+
+def _until_final(request: Request) -> Response:
+    contact = [("Contact", "<sip:camera@192.0.2.10:5060>"), ("Expires", "600")]
+    return make_response(request, 200, to_tag="9", headers=contact)
+
+
+@pytest.mark.parametrize(("state", "given"), SUBSCRIBER, ids=lambda part: part.name)
+def test_each_row_of_the_subscriber_can_be_walked(
+    state: SubscriberState, given: SubscriberInput
+) -> None:
+    pair = Pair()
+    theirs_accepts = state is not SubscriberState.WAITING
+    key = pair.subscribe()
+    usage = pair.subscriber.subscriber
+    record = usage._records[key]
+    if theirs_accepts:
+        pair.notify(pair.accept())
+    record.response = record.response or _until_final(record.request)
+    record.machine.state = state
+    after, actions = SUBSCRIBER[state, given]
+    assert usage._feed(record, given, 1.0) == actions
+    assert record.machine.state is after
+    assert (key in usage._records) is (after is not SubscriberState.ENDED)
+    reports = [e for e in pair.subscriber.events() if not isinstance(e, NotifyReceived)]
+    wanted = [a for a in actions if a.name.startswith("REPORT") or a.name == "RELEASE"]
+    assert len(reports) == len(wanted)
+
+
+@pytest.mark.parametrize(("state", "given"), NOTIFIER, ids=lambda part: part.name)
+def test_each_row_of_the_notifier_can_be_walked(state: NotifierState, given: NotifierInput) -> None:
+    pair = Pair()
+    pair.subscribe()
+    usage = pair.notifier.notifier
+    key = pair.accept()
+    record = usage._records[key]
+    record.request_key = None  # there is no request to answer
+    record.machine.state = state
+    after, actions = NOTIFIER[state, given]
+    assert usage._feed(record, given, 1.0)
+    assert record.machine.state is after
+    sent = [parse_datagram(data) for _, data in pair.notifier.outgoing()]
+    assert len(sent) == sum(action.name.startswith("SEND") for action in actions)
+    reports = sum(a.name.startswith("REPORT") or a.name == "RELEASE" for a in actions)
+    assert len(pair.notifier.events()) == reports
+
+
+def test_shorter_time_at_423_is_asked_for_again() -> None:
+    pair = Pair()
+    ours = pair.subscribe(expires=60)
+    pair.accept()
+    record = pair.subscriber.subscriber._records[ours]
+    pair.drop = lambda m: isinstance(m, Request) and m.method == "SUBSCRIBE"
+    pair.run_until(40.5)
+    (_, refresh) = pair.requests("SUBSCRIBE")[-1]
+    answer = make_response(refresh, 423, headers=[("Min-Expires", "90")])
+    pair.drop = lambda m: False
+    pair.subscriber.receive_data(pair.flow, answer.to_bytes(), 40.6)
+    pair.run_until(59.0)
+    assert record.expires == 90
+    assert pair.requests("SUBSCRIBE")[-1][1].expires == 90
+
+
+def test_refresh_over_a_lost_connection_waits_for_the_next_one() -> None:
+    pair = Pair()
+    ours = pair.subscribe(expires=60)
+    pair.accept()
+    pair.drop = lambda m: isinstance(m, Request) and m.method == "SUBSCRIBE"
+    pair.run_until(40.1)
+    pair.subscriber.flow_lost(pair.flow, 40.2)
+    other = Flow("udp", A, ("192.0.2.10", 5070))
+    pair.subscriber.subscriber.move(ours, other)
+    assert pair.subscriber.subscriber.flow(ours) == other
+    pair.drop = lambda m: False
+    pair.run_until(59.0)
+    assert pair.ends(pair.asked) == []
+    pair.run_until(100.0)
+    assert pair.ends(pair.asked) == []

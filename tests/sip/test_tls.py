@@ -366,3 +366,22 @@ async def test_tls_is_not_reused_towards_who_connected_to_us(
         with pytest.raises(FlowFailed):
             await server.request(message(), f"tls://{host}:{port}", timeout=3)
         assert flow == Flow("tls", flow.local, (host, port))
+
+
+@pytest.mark.parametrize("host", ["", ".example", "a" * 64 + ".example"])
+async def test_host_that_no_certificate_can_be_for_is_flow_failed(host: str) -> None:
+    async with tls_client(TlsSettings()) as client:
+        with pytest.raises(FlowFailed):
+            await client.request(message(), f"tls://{host}:5061", timeout=3)
+
+
+def test_session_that_broke_sends_no_more(served: tuple[str, str]) -> None:
+    server = TlsContexts(TlsSettings(certificate=served[0], key=served[1])).server
+    client = TlsContexts(TlsSettings(verifies_servers=False)).client
+    assert server is not None
+    near, far = paired(server, client, "localhost")
+    near.send(b"hello")
+    with pytest.raises(ssl.SSLError):
+        far.receive(b"\x00" * 5 + near.outgoing())
+    with pytest.raises(ssl.SSLError):
+        far.send(b"answer")
