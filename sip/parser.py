@@ -42,6 +42,8 @@ class KeepAlive:
 
 DEFAULT_LIMITS = Limits()
 
+_BLANK_LINE, _PING = KeepAlive(False), KeepAlive(True)
+
 _SINGLE = frozenset({"call-id", "from", "to", "cseq", "content-length", "max-forwards"})
 _STATUS_LINE = re.compile(r"SIP/(\d{1,4}\.\d{1,4})[ \t]+(\d{3})(?:[ \t]+(.*))?\Z", re.I | re.ASCII)
 _VERSION = re.compile(r"SIP/\d{1,4}\.\d{1,4}\Z", re.IGNORECASE | re.ASCII)
@@ -162,8 +164,9 @@ class StreamParser:
     ) -> None:
         rest = self._buffer.lstrip(b"\r\n")
         lines = self._buffer.count(b"\n", 0, len(self._buffer) - len(rest))
-        first = self._blank_lines + 1
-        taken += [KeepAlive(number % 2 == 0) for number in range(first, first + lines)]
+        # 64 KiB of them must not cost as many objects.
+        pair = [_PING, _BLANK_LINE] if self._blank_lines % 2 else [_BLANK_LINE, _PING]
+        taken += (pair * (lines // 2 + 1))[:lines]
         self._blank_lines += lines
         self._buffer = rest
         self._searched = 0
