@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from .errors import MalformedMessage
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
-_HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:;?<>\[\]@\"]+))(?::(\d{1,5}))?\Z")
+_HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:;?<>\[\]@\"]+))(?::(\d{1,5})?)?\Z")
 # What nearly all URIs look like; the rest takes the longer way.
 _USUAL = re.compile(r"(sips?):([A-Za-z0-9_.\-+]+)@([A-Za-z0-9.\-]+)(?::(\d{1,4}))?\Z", re.ASCII)
 # Such a URI could not be written into a request line again.

@@ -7,6 +7,7 @@ the run with an error.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import random
 import sys
@@ -75,8 +76,7 @@ def run_mutation(name: str, seconds: float) -> int:
 
 def run_atheris(name: str, seconds: float, fuzzer: str = _ATHERIS) -> None:
     """Fuzz with coverage feedback; atheris ends the process itself."""
-    import atheris
-
+    atheris = importlib.import_module(fuzzer)
     with atheris.instrument_imports(include=["sip", "rtp", "gb28181"]):
         targets = _load("targets")
     with tempfile.TemporaryDirectory() as corpus:

@@ -36,6 +36,7 @@ def test_what_is_written_is_read_back(uri: SipUri) -> None:
         ("sip:x@[2001:db8::1]:5062", "x", "2001:db8::1", 5062),
         ("sip:[::1]", "", "::1", None),
         (" sip:x@h ", "x", "h", None),
+        ("sip:x@h:", "x", "h", None),
         ("34020000001320000001@3402000000", "34020000001320000001", "3402000000", None),
         ("sip:a;b?c/d@h", "a;b?c/d", "h", None),
     ],
