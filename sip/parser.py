@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from .errors import MalformedMessage
 from .headers import is_token, parse_via, split_values
 from .message import KNOWN_NAMES, Headers, Request, Response
+from .uri import is_plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,7 +287,7 @@ def _check_needed(message: Request | Response) -> None:
         return
     if message.cseq.method != message.method:
         raise MalformedMessage(f"CSeq names {message.cseq.method[:40]}, not {message.method[:40]}")
-    if message.uri[:4].lower() in ("sip:", "sips"):
+    if not is_plain(message.uri) and message.uri[:4].lower() in ("sip:", "sips"):
         _ = message.request_uri  # RFC 5118 4.2; what another scheme means, its user decides
 
 

@@ -138,6 +138,11 @@ def parse(text: str) -> SipUri:
     )
 
 
+def is_plain(text: str) -> bool:
+    """Tell at little cost that a URI is of the usual form, hence valid; False says nothing."""
+    return _USUAL.match(text) is not None
+
+
 _UNSUPPORTED = "Unsupported URI Scheme"
 
 # RFC 3261 19.1.4: where one side has it, the other must have it too.
