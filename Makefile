@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test static unit plain interop conformance bench clean
+.PHONY: help demo test static peers unit plain interop conformance bench fuzz clean
 
 help:                     ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -32,7 +32,7 @@ $(BIN)/python:
 demo: .venv/.run          ## a village, a county and a province with real video; ONCE=1 ends by itself
 	@$(BIN)/gb28181 demo $(if $(ONCE),--once)
 
-test: static unit plain conformance interop  ## everything that must be true; .ci/run runs just this
+test: static peers unit plain conformance interop  ## everything that must be true; .ci/run runs just this
 
 static: .venv/.dev        ## format, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -51,8 +51,10 @@ conformance: .venv/.dev   ## the kit on our own platform and device
 	$(BIN)/gb28181-conformance platform --self-test
 	$(BIN)/gb28181-conformance device --self-test
 
-interop: .venv/.dev       ## SIPp, pjsua2, tshark, FFmpeg
+peers:                    ## the foreign programs that tests talk to: by apt-get when root
 	tests/interop/install.sh
+
+interop: .venv/.dev peers ## SIPp, pjsua2, tshark, FFmpeg, OpenSSL
 	$(BIN)/python -m pytest -m interop
 
 bench: .venv/.dev         ## CPU and memory per unit of work; prints figures, asserts nothing

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from sip.errors import CallCancelled, SipError
 
 from .addresses import require_address
-from .catalog import pages
-from .device import TCP_BUDGET, UDP_BUDGET, Nameplate
-from .dispatch import ALLOW, request_user_of, to_user_of, user_of
+from .answers import Answers
+from .device import Nameplate
+from .dispatch import request_user_of, to_user_of, user_of
 from .edition import Edition
-from .errors import Gb28181Error, MalformedCommand, SessionLost
-from .link import CONTENT_TYPE, Link
+from .errors import Gb28181Error, SessionLost
+from .link import Link
 from .manscdp.catalog import CatalogItem, CatalogQuery
-from .manscdp.codec import decode, encode
 from .manscdp.control import DeviceControl
 from .manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
 from .manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
     from sip.endpoint import IncomingCall, IncomingInvite, IncomingRequest
 
-    from .manscdp.schema import Message
     from .media.relay import MediaSink
     from .platform import Platform
     from .ssrc import Ssrc
@@ -119,7 +117,7 @@ class Cascade:
         self.share = share or Share()
         self.nameplate = nameplate or Nameplate(name="gateway", model="gateway")
         self.viewers: list[UpperViewer] = []
-        self.unknown_commands = 0
+        self._answers: Answers | None = None
         self.link: Link | None = None
         self._states: list[asyncio.Queue[StateChanged]] = []
 
@@ -144,6 +142,16 @@ class Cascade:
             edition=self.upper.edition,
         )
         self.link = Link(config, station.endpoint, station.supervisor, on_state=self._link_state)
+        self._answers = Answers(
+            self.link,
+            {
+                CatalogQuery: self._catalog,
+                DeviceInfoQuery: self._device_info,
+                DeviceStatusQuery: self._device_status,
+                DeviceControl: self._control,
+            },
+            self._invite,
+        )
         station.dispatcher.attach(self, first=True)
         self.link.start()
 
@@ -207,52 +215,14 @@ class Cascade:
 
     def handle(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
         """Serve one request of the upper."""
-        match incoming.method:
-            case "MESSAGE":
-                return self._message(incoming)
-            case "INVITE":
-                return self._invite(incoming)  # type: ignore[arg-type]
-            case "OPTIONS":
-                incoming.respond(200, headers=[("Allow", ALLOW)])
-            case _:
-                incoming.respond(405, headers=[("Allow", ALLOW)])
-        return None
+        return self._require_answers().handle(incoming)
 
-    async def _message(self, incoming: IncomingRequest) -> None:
-        if incoming.request.content_type != CONTENT_TYPE.lower():
-            incoming.respond(415)
-            return
-        try:
-            command = decode(incoming.request.body).message
-        except MalformedCommand as error:
-            logger.info("%s: command refused: %s", self.upper.id, error)
-            incoming.respond(400)
-            return
-        incoming.respond(200)
-        match command:
-            case CatalogQuery():
-                await self._answer_catalog(command)
-            case DeviceInfoQuery():
-                await self._send(self._device_info(command))
-            case DeviceStatusQuery():
-                await self._send(self._device_status(command))
-            case DeviceControl():
-                await self._control(command)
-            case _:
-                self.unknown_commands += 1
-
-    async def _answer_catalog(self, query: CatalogQuery) -> None:
+    async def _catalog(self, query: CatalogQuery) -> None:
         items = self._tree()
         if query.device_id != self.platform.id:
             items = [item for item in items if item.device_id == query.device_id]
-        budget = TCP_BUDGET if self.upper.server.startswith("tcp") else UDP_BUDGET
-        for page in pages(
-            items, sn=query.sn, device_id=query.device_id, budget=budget,
-            edition=self.upper.edition,
-        ):  # fmt: skip
-            # One page that fails is sent once more; then the upper's own clock decides (07, 4).
-            if not await self._send(page) and not await self._send(page):
-                return
+        # One page that fails is sent once more; then the upper's own clock decides (07, 4).
+        await self._require_answers().send_catalog(query, items, tries=2)
 
     def _tree(self) -> list[CatalogItem]:
         plate, own_id = self.nameplate, self.platform.id
@@ -275,10 +245,10 @@ class Cascade:
         )
         return self.share.tree(own, below)
 
-    def _device_info(self, query: DeviceInfoQuery) -> DeviceInfoResponse:
+    async def _device_info(self, query: DeviceInfoQuery) -> None:
         item = self._own_item(query.device_id)
         plate = self.nameplate
-        return DeviceInfoResponse(
+        answer = DeviceInfoResponse(
             sn=query.sn,
             device_id=query.device_id,
             device_name=item.name if item else plate.name,
@@ -288,18 +258,20 @@ class Cascade:
             firmware=plate.firmware,
             channel=1 if item else len(self._tree()) - 1,
         )
+        await self._require_answers().send(answer)
 
-    def _device_status(self, query: DeviceStatusQuery) -> DeviceStatusResponse:
+    async def _device_status(self, query: DeviceStatusQuery) -> None:
         is_us = query.device_id == self.platform.id
         known = is_us or self._own_item(query.device_id) is not None
         online = is_us or self.platform.channel_online(self.share.ids.own(query.device_id))
-        return DeviceStatusResponse(
+        answer = DeviceStatusResponse(
             sn=query.sn,
             device_id=query.device_id,
             result="OK" if known else "ERROR",
             online="ONLINE" if known and online else "OFFLINE",
             status="OK" if known else "ERROR",
         )
+        await self._require_answers().send(answer)
 
     async def _control(self, command: DeviceControl) -> None:
         """Pass a control on with an SN of our own, when the link may control."""
@@ -319,14 +291,9 @@ class Cascade:
         item = self.platform.channel_item(self.share.ids.own(published_id))
         return item if item is not None and self.share.publishes(item) else None
 
-    async def _send(self, command: Message) -> bool:
-        assert self.link is not None
-        try:
-            status = await self.link.send(encode(command, self.upper.edition))
-        except (SipError, OSError) as error:
-            logger.info("%s: answer not delivered: %s", self.upper.id, error)
-            return False
-        return status < 300
+    def _require_answers(self) -> Answers:
+        assert self._answers is not None, "start the cascade first"
+        return self._answers
 
     # Video for the upper --------------------------------------------------------------------
 

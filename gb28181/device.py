@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 from sip.errors import CallCancelled, SipError
 
 from .addresses import require_address
-from .catalog import pages
-from .dispatch import ALLOW, request_user_of, to_user_of
+from .answers import Answers
+from .dispatch import request_user_of, to_user_of
 from .edition import Edition
-from .errors import Gb28181Error, MalformedCommand, RoleFailed
-from .link import CONTENT_TYPE, Link
+from .errors import Gb28181Error, RoleFailed
+from .link import Link
 from .manscdp.catalog import CatalogItem, CatalogQuery
-from .manscdp.codec import decode, encode
 from .manscdp.control import DeviceControl, DeviceControlResponse
 from .manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
 from .manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from sip.timers import Timers
     from sip.trace import TraceRecord
 
-    from .manscdp.schema import Message
     from .media.plane import MediaPlane
     from .media.relay import MediaSink
     from .media.source import MediaSource
@@ -44,10 +42,6 @@ if TYPE_CHECKING:
     from .supervisor import Supervisor
 
 logger = logging.getLogger("gb28181.device")
-
-UDP_BUDGET = 1300
-"""Bytes of a catalogue page over UDP (RFC 3261 18.1.1; 2022 M)."""
-TCP_BUDGET = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +152,9 @@ class Device:
         self.loss = loss
         self.seed = seed
         self.sessions: list[Outgoing] = []
-        self.unknown_commands = 0
+        self._answers: Answers | None = None
         default_listen = () if server.startswith("tcp:") else ("udp://0.0.0.0:0",)
-        self._station = Station(
+        self.station = Station(
             f"device {device_id}",
             user=device_id,
             listen=default_listen if listen is None else listen,
@@ -195,19 +189,29 @@ class Device:
         Raises:
             OSError: An address is in use.
         """
-        await self._station.start()
-        self._station.dispatcher.attach(self)
+        await self.station.start()
+        self.station.dispatcher.attach(self)
         self.link = Link(
             self._config,
-            self._station.endpoint,
-            self._station.supervisor,
+            self.station.endpoint,
+            self.station.supervisor,
             on_state=self._link_state,
+        )
+        self._answers = Answers(
+            self.link,
+            {
+                CatalogQuery: self._catalog,
+                DeviceInfoQuery: self._device_info,
+                DeviceStatusQuery: self._device_status,
+                DeviceControl: self._control,
+            },
+            self._invite,
         )
         self.link.start()
 
     async def stop(self) -> None:
         """End the sessions, unregister, close everything. Idempotent."""
-        await self._station.stop(self._goodbye)
+        await self.station.stop(self._goodbye)
 
     async def __aenter__(self) -> Device:
         await self.start()
@@ -234,15 +238,15 @@ class Device:
     @property
     def supervisor(self) -> Supervisor:
         """Hosts the device's tasks."""
-        return self._station.supervisor
+        return self.station.supervisor
 
     async def wait_closed(self) -> BaseException | None:
         """Wait until the device has ended; return what it died of."""
-        return await self._station.supervisor.wait_closed()
+        return await self.station.supervisor.wait_closed()
 
     def open_things(self) -> dict[str, int]:
         """What is open now, for the leak check."""
-        return {**self._station.open_things(), "sessions": len(self.sessions)}
+        return {**self.station.open_things(), "sessions": len(self.sessions)}
 
     # Requests -------------------------------------------------------------------------------
 
@@ -253,51 +257,18 @@ class Device:
 
     def handle(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
         """Serve one request."""
-        match incoming.method:
-            case "MESSAGE":
-                return self._message(incoming)
-            case "INVITE":
-                return self._invite(incoming)  # type: ignore[arg-type]
-            case "OPTIONS":
-                incoming.respond(200, headers=[("Allow", ALLOW)])
-            case _:
-                incoming.respond(405, headers=[("Allow", ALLOW)])
-        return None
+        return self.answers.handle(incoming)
 
-    async def _message(self, incoming: IncomingRequest) -> None:
-        if incoming.request.content_type != CONTENT_TYPE.lower():
-            incoming.respond(415)
-            return
-        try:
-            command = decode(incoming.request.body).message
-        except MalformedCommand as error:
-            logger.info("%s: command refused: %s", self.id, error)
-            incoming.respond(400)
-            return
-        # 9.3.3.1: this says "received"; the business answer is a MESSAGE of its own.
-        incoming.respond(200)
-        match command:
-            case CatalogQuery():
-                await self._answer_catalog(command)
-            case DeviceInfoQuery():
-                await self._send(self._device_info(command))
-            case DeviceStatusQuery():
-                await self._send(self._device_status(command))
-            case DeviceControl():
-                await self._control(command)
-            case _:
-                self.unknown_commands += 1
+    @property
+    def answers(self) -> Answers:
+        """Takes the platform's requests; it exists while the device runs."""
+        if self._answers is None:
+            self.station.supervisor.check()
+        assert self._answers is not None
+        return self._answers
 
-    async def _answer_catalog(self, query: CatalogQuery) -> None:
-        assert self.link is not None
-        items = self._listed(query.device_id)
-        budget = TCP_BUDGET if self.link.target.startswith("tcp") else UDP_BUDGET
-        for page in pages(
-            items, sn=query.sn, device_id=query.device_id, budget=budget, edition=self.edition
-        ):
-            # One after the other: the next page when the one before is answered (2022 M).
-            if not await self._send(page):
-                return
+    async def _catalog(self, query: CatalogQuery) -> None:
+        await self.answers.send_catalog(query, self._listed(query.device_id))
 
     def _listed(self, device_id: str) -> list[CatalogItem]:
         """The part of the catalogue that a query for ``device_id`` means. Source: 2022 J."""
@@ -307,9 +278,9 @@ class Device:
             return [channel.item for channel in self.channels.values()]
         return []
 
-    def _device_info(self, query: DeviceInfoQuery) -> DeviceInfoResponse:
+    async def _device_info(self, query: DeviceInfoQuery) -> None:
         plate = self.nameplate
-        return DeviceInfoResponse(
+        answer = DeviceInfoResponse(
             sn=query.sn,
             device_id=query.device_id,
             device_name=plate.name,
@@ -319,10 +290,11 @@ class Device:
             firmware=plate.firmware,
             channel=len(self.channels),
         )
+        await self.answers.send(answer)
 
-    def _device_status(self, query: DeviceStatusQuery) -> DeviceStatusResponse:
+    async def _device_status(self, query: DeviceStatusQuery) -> None:
         known = query.device_id == self.id or query.device_id in self.channels
-        return DeviceStatusResponse(
+        answer = DeviceStatusResponse(
             sn=query.sn,
             device_id=query.device_id,
             result="OK" if known else "ERROR",
@@ -331,6 +303,7 @@ class Device:
             encode="ON" if known else "OFF",
             record="OFF",
         )
+        await self.answers.send(answer)
 
     async def _control(self, command: DeviceControl) -> None:
         if command.i_frame_cmd is not None:
@@ -339,20 +312,9 @@ class Device:
                     outgoing.sender.force_key()
         elif _wants_response(command):
             # Truthfully: what the simulator has no state for is not "OK".
-            await self._send(
+            await self.answers.send(
                 DeviceControlResponse(sn=command.sn, device_id=command.device_id, result="ERROR")
             )
-
-    async def _send(self, command: Message) -> bool:
-        assert self.link is not None
-        try:
-            status = await self.link.send(encode(command, self.edition))
-        except (SipError, OSError) as error:
-            logger.info("%s: answer not delivered: %s", self.id, error)
-            return False
-        if status >= 300:
-            logger.info("%s: answer refused with %d", self.id, status)
-        return status < 300
 
     # Sessions -------------------------------------------------------------------------------
 
@@ -397,7 +359,7 @@ class Device:
         if ssrc is None:
             ssrc = self._ssrcs.lease()
         source = channel.source()
-        plane = self._station.plane
+        plane = self.station.plane
         try:
             sink = await plane.open_sink(offer.mode, host="0.0.0.0", remote=offer.remote)
         except (Gb28181Error, OSError) as error:
@@ -408,7 +370,7 @@ class Device:
         answer = answer_to(
             offer,
             origin_id=channel_id,
-            host=self._station.host_towards(incoming.flow),
+            host=self.station.host_towards(incoming.flow),
             port=sink.local[1],
             ssrc=Ssrc(ssrc),
         )
@@ -435,7 +397,7 @@ class Device:
             nonlocal reason
             reason = f"fault: {error}"
 
-        sending = self._station.supervisor.spawn(
+        sending = self.station.supervisor.spawn(
             outgoing.sender.run(), name=f"send {outgoing.channel_id}", on_fault=failed
         )
         try:
@@ -457,7 +419,7 @@ class Device:
         # A platform that is gone takes its sessions with it (2022 K b).
         if change.state in (RegistrationState.BACKING_OFF, RegistrationState.REGISTERING):
             for outgoing in tuple(self.sessions):
-                self._station.supervisor.spawn(
+                self.station.supervisor.spawn(
                     outgoing.call.bye(reason="registration lost", timeout=1.0),
                     name=f"bye {outgoing.channel_id}",
                     on_fault=lambda _: None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sip.auth import DigestServer, Ha1
 
+from .answers import CONTENT_TYPES
 from .channel import Channel, lost
 from .commands import Commands
 from .dispatch import ALLOW, user_of
@@ -25,7 +26,6 @@ from .events import (
     EventReader,
     PlatformEvent,
 )
-from .link import CONTENT_TYPE
 from .manscdp.alarm import AlarmNotify, AlarmResponse
 from .manscdp.catalog import CatalogNotify
 from .manscdp.codec import Decoded, decode
@@ -348,7 +348,7 @@ class Platform:
             return None
         if heard.event is not None:
             self._apply(heard.event)
-        if request.content_type not in (CONTENT_TYPE.lower(), "application/xml", "text/xml"):
+        if request.content_type not in CONTENT_TYPES:
             if request.content_type or request.body:
                 incoming.respond(415)
             else:

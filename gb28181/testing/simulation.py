@@ -454,7 +454,7 @@ def _channel(channel_id: str, device_id: str, family: Family, seed: int) -> Devi
 def _station(role: Platform | Device | Cascade) -> Station:
     if isinstance(role, Cascade):
         return role.platform.station
-    return role.station if isinstance(role, Platform) else role._station
+    return role.station if isinstance(role, Platform) else role.station
 
 
 def _left_over(role: Platform | Device | Cascade, station: Station) -> list[str]:

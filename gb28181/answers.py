@@ -1,0 +1,131 @@
+"""Answers: what a device, or a lower platform, answers to the requests of the platform above."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from sip.endpoint import IncomingInvite
+from sip.errors import SipError
+
+from .catalog import pages
+from .dispatch import ALLOW
+from .errors import MalformedCommand
+from .manscdp.codec import decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+
+    from sip.endpoint import IncomingRequest
+
+    from .link import Link
+    from .manscdp.catalog import CatalogItem, CatalogQuery
+    from .manscdp.schema import Message
+
+logger = logging.getLogger("gb28181.answers")
+
+CONTENT_TYPES = frozenset({"application/manscdp+xml", "manscdp+xml", "application/xml", "text/xml"})
+"""What peers call a MANSCDP body; the first is the standard's (Q9)."""
+
+UDP_BUDGET = 1300
+"""Bytes of a catalogue page over UDP (RFC 3261 18.1.1; 2022 M)."""
+TCP_BUDGET = 64 * 1024
+_UNKNOWN_KEPT = 1000
+
+
+class Answers:
+    """One role's answers over one link.
+
+    Source: 9.3 to 9.5: the SIP answer says "received", at once; the business answer is a MESSAGE
+    of its own.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        commands: Mapping[type[Any], Callable[[Any], Awaitable[None]]],
+        invite: Callable[[IncomingInvite], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Take the role's table.
+
+        Args:
+            link: Where commands come from and answers go.
+            commands: What serves a command, by its class.
+            invite: Serves an INVITE.
+        """
+        self.unknown: Counter[str] = Counter()
+        self._link = link
+        self._commands = commands
+        self._invite = invite
+
+    def handle(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
+        """Serve one request of the platform above."""
+        if isinstance(incoming, IncomingInvite):
+            return self._invite(incoming)
+        match incoming.method:
+            case "MESSAGE":
+                return self._message(incoming)
+            case "OPTIONS":
+                incoming.respond(200, headers=[("Allow", ALLOW)])
+            case _:
+                incoming.respond(405, headers=[("Allow", ALLOW)])
+        return None
+
+    async def send(self, answer: Message) -> bool:
+        """Send an answer; False, and a line in the log, when it was not taken."""
+        own_id = self._link.config.device_id
+        try:
+            status = await self._link.send(encode(answer, self._link.config.edition))
+        except (SipError, OSError) as error:
+            logger.info("%s: %s not delivered: %s", own_id, answer.cmd_type, error)
+            return False
+        if status >= 300:
+            logger.info("%s: %s refused with %d", own_id, answer.cmd_type, status)
+        return status < 300
+
+    async def send_catalog(
+        self, query: CatalogQuery, items: Sequence[CatalogItem], *, tries: int = 1
+    ) -> None:
+        """Send a catalogue page by page, each after the answer to the one before (2022 M).
+
+        Args:
+            query: What is answered.
+            items: The whole answer.
+            tries: How often a page is sent before the rest is given up.
+        """
+        over_tcp = self._link.target.startswith("tcp")
+        for page in pages(
+            items,
+            sn=query.sn,
+            device_id=query.device_id,
+            budget=TCP_BUDGET if over_tcp else UDP_BUDGET,
+            edition=self._link.config.edition,
+        ):
+            for _ in range(tries):
+                if await self.send(page):
+                    break
+            else:
+                return
+
+    async def _message(self, incoming: IncomingRequest) -> None:
+        if incoming.request.content_type not in CONTENT_TYPES:
+            incoming.respond(415)
+            return
+        own_id = self._link.config.device_id
+        try:
+            command = decode(incoming.request.body).message
+        except MalformedCommand as error:
+            logger.info("%s: command refused: %s", own_id, error)
+            incoming.respond(400)
+            return
+        incoming.respond(200)
+        serve = self._commands.get(type(command))
+        if serve is not None:
+            await serve(command)
+            return
+        name = f"{command.root}/{command.cmd_type}"
+        if name not in self.unknown and len(self.unknown) < _UNKNOWN_KEPT:
+            logger.info("%s: %s is not served", own_id, name[:80])
+        if name in self.unknown or len(self.unknown) < _UNKNOWN_KEPT:
+            self.unknown[name] += 1
