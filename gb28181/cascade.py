@@ -153,6 +153,7 @@ class Cascade:
             self._invite,
         )
         station.dispatcher.attach(self, first=True)
+        station.knows.append(self.link.is_from_server)
         self.link.start()
 
     async def stop(self) -> None:
@@ -163,6 +164,7 @@ class Cascade:
             await viewer.call.bye(reason="shutdown", timeout=2.0)
         await self.link.stop()
         self.platform.station.dispatcher.detach(self)
+        self.platform.station.knows.remove(self.link.is_from_server)
 
     async def __aenter__(self) -> Cascade:
         await self.start()

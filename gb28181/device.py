@@ -197,6 +197,7 @@ class Device:
             self.station.supervisor,
             on_state=self._link_state,
         )
+        self.station.knows[:] = [self.link.is_from_server]
         self._answers = Answers(
             self.link,
             {

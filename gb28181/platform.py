@@ -157,6 +157,7 @@ class Platform:
             registrar or RegistrarConfig(server_id=platform_id),
             DigestServer(self.domain, secrets.token_bytes(32)),
         )
+        self.station.knows.append(lambda flow: bool(self.registrar.devices_at(flow)))
         self.commands = Commands(self)
         self.ssrcs = SsrcPool(platform_id, start=1 + secrets.randbelow(9999))
         self.streams = StreamTable(self.station.supervisor, self._open_stream, linger=linger)

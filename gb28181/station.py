@@ -75,6 +75,8 @@ class Station:
         self.name = name
         self.supervisor = Supervisor(name, failure=failure)
         self.advertise = Advertise(advertise, route=network.address_towards if network else None)
+        self.knows: list[Callable[[Flow], bool]] = []
+        """Who vouches for a flow: such peers are served even when there is too much to do."""
         self._user = user
         self._listen = tuple(listen)
         self._media_ports = media_ports
@@ -127,6 +129,7 @@ class Station:
             user_agent=self._user_agent,
             local_host=self.advertise.host_for,
             tap=self._tap,
+            is_known=lambda flow: any(knows(flow) for knows in self.knows),
             token=lambda: secrets.token_hex(8),
         )
         await endpoint.start()
