@@ -164,7 +164,9 @@ class Cascade:
             await viewer.call.bye(reason="shutdown", timeout=2.0)
         await self.link.stop()
         self.platform.station.dispatcher.detach(self)
-        self.platform.station.knows.remove(self.link.is_from_server)
+        knows = self.platform.station.knows
+        if self.link.is_from_server in knows:
+            knows.remove(self.link.is_from_server)
 
     async def __aenter__(self) -> Cascade:
         await self.start()
