@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
+from ..edition import Edition
 from .schema import Element, Xml
-from .values import RESULT, TIME
+from .values import EXTENSION, RESULT, TIME, methods_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,10 @@ class AlarmQuery:
     start_time: Annotated[str | None, Xml("StartAlarmTime", TIME, aliases=("StartTime",))] = None
     end_time: Annotated[str | None, Xml("EndAlarmTime", TIME, aliases=("EndTime",))] = None
     extra: tuple[Element, ...] = ()
+
+    def in_edition(self, edition: Edition) -> AlarmQuery:
+        """Write several alarm methods as the edition does."""
+        return replace(self, alarm_method=methods_in(self.alarm_method, edition))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,9 @@ class AlarmNotify:
         Xml("Info/AlarmTypeParam/EventType", aliases=("AlarmTypeParam/EventType",)),
     ] = None
     """1 entered the area, 2 left it."""
+    extra_info: Annotated[
+        tuple[str, ...], Xml("ExtraInfo", EXTENSION, spelled=(Edition.GB2016, "Info"))
+    ] = ()
     extra: tuple[Element, ...] = ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from ..edition import Edition
 from .schema import Element, Xml
 from .values import RESULT
 
@@ -18,6 +19,7 @@ class BroadcastNotify:
 
     root: ClassVar[str] = "Notify"
     cmd_type: ClassVar[str] = "Broadcast"
+    since: ClassVar[Edition] = Edition.GB2011A
     sn: Annotated[str, Xml("SN")]
     source_id: Annotated[str, Xml("SourceID")]
     target_id: Annotated[str, Xml("TargetID")]
@@ -38,6 +40,7 @@ class BroadcastResponse:
 
     root: ClassVar[str] = "Response"
     cmd_type: ClassVar[str] = "Broadcast"
+    since: ClassVar[Edition] = Edition.GB2011A
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
     result: Annotated[str, Xml("Result", RESULT)] = "OK"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from ..edition import Edition
 from .schema import Element, Xml
-from .values import FLAG, RESULT, SWITCH, TIME
+from .values import EXTENSION, FLAG, RESULT, SWITCH, TIME
 
 _NEW = Edition.GB2022
 _OLD = Edition.GB2016
@@ -156,7 +156,10 @@ class CatalogResponse:
     device_id: Annotated[str, Xml("DeviceID")]
     sum_num: Annotated[int, Xml("SumNum")]
     """How many items all parts have together."""
-    items: Annotated[tuple[CatalogItem, ...], Xml("DeviceList/Item", count=("Num",))] = ()
+    items: Annotated[
+        tuple[CatalogItem, ...], Xml("DeviceList/Item", aliases=("Item",), count=("Num",))
+    ] = ()
+    extra_info: Annotated[tuple[str, ...], Xml("ExtraInfo", EXTENSION, spelled=(_OLD, "Info"))] = ()
     extra: tuple[Element, ...] = ()
 
 
@@ -189,6 +192,9 @@ class CatalogNotify:
     status: Annotated[str | None, Xml("Status", RESULT, until=_OLD)] = None
     sum_num: Annotated[int, Xml("SumNum")]
     """The items of this message."""
-    items: Annotated[tuple[CatalogItem, ...], Xml("DeviceList/Item", count=("Num",))] = ()
+    items: Annotated[
+        tuple[CatalogItem, ...], Xml("DeviceList/Item", aliases=("Item",), count=("Num",))
+    ] = ()
     """An item without an event is an ``UPDATE``."""
+    extra_info: Annotated[tuple[str, ...], Xml("ExtraInfo", EXTENSION, spelled=(_OLD, "Info"))] = ()
     extra: tuple[Element, ...] = ()

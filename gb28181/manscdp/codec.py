@@ -8,27 +8,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import Any, cast
+from typing import cast
 from xml.etree import ElementTree as ET
 
 from ..edition import Edition
 from ..errors import ConfigError, MalformedCommand
-from .alarm import AlarmNotify, AlarmQuery, AlarmResponse
-from .broadcast import BroadcastNotify, BroadcastResponse
-from .catalog import CatalogNotify, CatalogQuery, CatalogResponse, CatalogResult
+from .catalog import CatalogResponse, CatalogResult
 from .charset import codec_of, decode_text, is_known
-from .control import DeviceControl, DeviceControlResponse
-from .device_info import DeviceInfoQuery, DeviceInfoResponse
-from .device_status import DeviceStatusQuery, DeviceStatusResponse
-from .keepalive import KeepaliveNotify
-from .media_status import MediaStatusNotify
-from .position import MobilePositionNotify, MobilePositionQuery
-from .preset import PresetQuery, PresetResponse
-from .reader import Reader, keep, local_name
-from .record import RecordInfoQuery, RecordInfoResponse
+from .commands import BY_NAME, COMMANDS
+from .reader import Reader, local_name
 from .repair import ROOTS, Vocabulary, repair
 from .schema import Group, Message, plan_of
-from .unknown import UnknownCommand
 from .writer import END, write
 
 MAX_SIZE = 10 * 1024 * 1024
@@ -39,38 +29,6 @@ MAX_TAGS = 1_500_000
 _DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 _FORBIDDEN = re.compile(r"<!(?:DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)\b", re.IGNORECASE)
 
-_CLASSES: tuple[type[Any], ...] = (
-    AlarmNotify,
-    AlarmQuery,
-    AlarmResponse,
-    BroadcastNotify,
-    BroadcastResponse,
-    CatalogNotify,
-    CatalogQuery,
-    CatalogResponse,
-    DeviceControl,
-    DeviceControlResponse,
-    DeviceInfoQuery,
-    DeviceInfoResponse,
-    DeviceStatusQuery,
-    DeviceStatusResponse,
-    KeepaliveNotify,
-    MediaStatusNotify,
-    MobilePositionNotify,
-    MobilePositionQuery,
-    PresetQuery,
-    PresetResponse,
-    RecordInfoQuery,
-    RecordInfoResponse,
-)
-_BY_NAME: Mapping[tuple[str, str], type[Any]] = MappingProxyType(
-    {
-        **{(cls.root.lower(), cls.cmd_type.lower()): cls for cls in _CLASSES},
-        # The amendment of 2014 spells it so.
-        ("query", "persetquery"): PresetQuery,
-        ("response", "persetquery"): PresetResponse,
-    }
-)
 _CAPITALS: Mapping[str, str] = MappingProxyType({root: root.capitalize() for root in ROOTS})
 
 
@@ -130,7 +88,7 @@ def encode(message: Message, edition: Edition, charset: str | None = None) -> by
 
 
 def _tree(text: str, repairs: Counter[str]) -> ET.Element:
-    if text.count("<") > MAX_TAGS:
+    if len(text) > MAX_TAGS and text.count("<") > MAX_TAGS:
         raise MalformedCommand(f"the body has more than {MAX_TAGS} tags")
     if "<!" in text and _FORBIDDEN.search(text):
         raise MalformedCommand("the body has a document type definition")
@@ -145,21 +103,15 @@ def _message(node: ET.Element, reader: Reader) -> Message:
     root = local_name(node).lower()
     if root not in ROOTS:
         raise MalformedCommand(f"{local_name(node)[:40]!r} is not a root element of MANSCDP")
-    cmd_type = _pop(node, "cmdtype")
+    cmd_type = _pop(node, "cmdtype") or _pop_attribute(node, reader)
     if not cmd_type:
         raise MalformedCommand("the body has no CmdType")
-    cls = _BY_NAME.get((root, cmd_type.lower()))
+    cls = BY_NAME.get((root, cmd_type.lower()))
     if cls is CatalogResponse and _is_result(node):
         cls = CatalogResult
     if cls is not None:
         return cast("Message", reader.read(node, plan_of(cls)))
-    return UnknownCommand(
-        root=_CAPITALS[root],
-        cmd_type=cmd_type,
-        sn=_pop(node, "sn"),
-        device_id=_pop(node, "deviceid"),
-        extra=tuple(keep(child, 2) for child in node),
-    )
+    return cast("Message", reader.read_unknown(node, _CAPITALS[root], cmd_type))
 
 
 def _pop(node: ET.Element, name: str) -> str:
@@ -168,6 +120,15 @@ def _pop(node: ET.Element, name: str) -> str:
         if local_name(child).lower() == name:
             node.remove(child)
             return (child.text or "").strip()
+    return ""
+
+
+def _pop_attribute(node: ET.Element, reader: Reader) -> str:
+    for name, text in node.items():
+        if name.lower() == "cmdtype":
+            reader.repairs["CmdType read from an attribute"] += 1
+            del node.attrib[name]
+            return text.strip()
     return ""
 
 
@@ -186,13 +147,13 @@ def _vocabulary() -> Vocabulary:
 
 
 def _names() -> Iterator[tuple[str, bool]]:
-    groups: list[Group] = [plan_of(cls).group for cls in _CLASSES]
+    groups: list[Group] = [plan_of(cls).group for cls in COMMANDS]
     while groups:
         group = groups.pop()
         for name, slot in group.slots.items():
-            yield name, slot.cls is None
+            yield name.lower(), slot.cls is None
             if slot.cls is not None:
                 groups.append(plan_of(slot.cls).group)
         for name, inner in group.groups.items():
-            yield name, False
+            yield name.lower(), False
             groups.append(inner)

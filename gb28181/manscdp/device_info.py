@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from ..edition import Edition
 from .schema import Element, Xml
-from .values import RESULT
+from .values import EXTENSION, RESULT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +37,16 @@ class DeviceInfoResponse:
     device_id: Annotated[str, Xml("DeviceID")]
     device_name: Annotated[str | None, Xml("DeviceName", since=Edition.GB2011A)] = None
     result: Annotated[str, Xml("Result", RESULT)] = "OK"
+    device_type: Annotated[str | None, Xml("DeviceType")] = None
+    """In the edition of 2011, as ``max_camera`` and ``max_alarm``; many devices still send them."""
     manufacturer: Annotated[str | None, Xml("Manufacturer")] = None
     model: Annotated[str | None, Xml("Model")] = None
     firmware: Annotated[str | None, Xml("Firmware")] = None
     channel: Annotated[int | None, Xml("Channel")] = None
     """The number of video inputs."""
+    max_camera: Annotated[int | None, Xml("MaxCamera")] = None
+    max_alarm: Annotated[int | None, Xml("MaxAlarm")] = None
+    extra_info: Annotated[
+        tuple[str, ...], Xml("ExtraInfo", EXTENSION, spelled=(Edition.GB2016, "Info"))
+    ] = ()
     extra: tuple[Element, ...] = ()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from ..edition import Edition
 from .schema import Element, Xml
-from .values import ONLINE, RESULT, SWITCH, TIME
+from .values import DUTY, EXTENSION, ONLINE, RESULT, SWITCH, TIME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class AlarmDuty:
 
     device_id: Annotated[str, Xml("DeviceID")]
     duty_status: Annotated[
-        str | None, Xml("DutyStatus", aliases=("Status", "StatusDutyStatus"))
+        str | None, Xml("DutyStatus", DUTY, aliases=("Status", "StatusDutyStatus"))
     ] = None
     """``ONDUTY``, ``OFFDUTY`` or ``ALARM``."""
     extra: tuple[Element, ...] = ()
@@ -56,4 +57,7 @@ class DeviceStatusResponse:
     record: Annotated[str | None, Xml("Record", SWITCH)] = None
     device_time: Annotated[str | None, Xml("DeviceTime", TIME)] = None
     alarms: Annotated[tuple[AlarmDuty, ...], Xml("Alarmstatus/Item", count=("Num", "num"))] = ()
+    extra_info: Annotated[
+        tuple[str, ...], Xml("ExtraInfo", EXTENSION, spelled=(Edition.GB2016, "Info"))
+    ] = ()
     extra: tuple[Element, ...] = ()

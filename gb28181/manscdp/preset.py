@@ -18,6 +18,7 @@ class PresetQuery:
 
     root: ClassVar[str] = "Query"
     cmd_type: ClassVar[str] = "PresetQuery"
+    since: ClassVar[Edition] = Edition.GB2011A
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
     extra: tuple[Element, ...] = ()
@@ -41,8 +42,11 @@ class PresetResponse:
 
     root: ClassVar[str] = "Response"
     cmd_type: ClassVar[str] = "PresetQuery"
+    since: ClassVar[Edition] = Edition.GB2011A
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
     sum_num: Annotated[int | None, Xml("SumNum", since=Edition.GB2022)] = None
-    items: Annotated[tuple[Preset, ...], Xml("PresetList/Item", count=("Num",))] = ()
+    items: Annotated[
+        tuple[Preset, ...], Xml("PresetList/Item", count=("Num",), keeps_empty=True)
+    ] = ()
     extra: tuple[Element, ...] = ()

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from ..edition import Edition
 from .schema import Element, Xml
-from .values import TIME
+from .values import EXTENSION, TIME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,4 +78,7 @@ class RecordInfoResponse:
     sum_num: Annotated[int, Xml("SumNum")]
     """How many items all parts have together."""
     items: Annotated[tuple[RecordItem, ...], Xml("RecordList/Item", count=("Num",))] = ()
+    extra_info: Annotated[
+        tuple[str, ...], Xml("ExtraInfo", EXTENSION, spelled=(Edition.GB2016, "Info"))
+    ] = ()
     extra: tuple[Element, ...] = ()

@@ -6,13 +6,23 @@ A message is a frozen dataclass. Each field that travels is ``Annotated`` with a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Protocol, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from ..edition import Edition
-from .values import KINDS, Kind
+from .values import INTEGER, KINDS, TEXT, Kind
+
+ATTRIBUTE = "@"
+"""Before the name of an ``Element`` that is an attribute of the element around it."""
+
+Quick: TypeAlias = tuple[str, Mapping[str, Any] | None, Callable[[str], Any] | None]
+"""A field's name, the texts whose value is known, and what reads the others.
+
+``None`` for the texts: the text is the value.
+"""
 
 
 class Message(Protocol):
@@ -37,7 +47,10 @@ class Message(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Element:
-    """An XML element that no class describes, kept as it came. Text between children is not."""
+    """An XML element that no class describes, kept as it came. Text between children is not.
+
+    One whose name begins with ``@`` is an attribute of the element around.
+    """
 
     name: str
     text: str = ""
@@ -79,6 +92,8 @@ class Xml:
     count: tuple[str, ...] = ()
     """For sequences: the attribute of the element around that counts the items, as the newest
     edition spells it, and the spelling up to 2016 when that differs."""
+    keeps_empty: bool = False
+    """For sequences: the element around is written also when there are no items."""
 
     def name_in(self, edition: Edition) -> str:
         """The last name of the path as the edition spells it."""
@@ -109,13 +124,31 @@ class Slot:
     is_many: bool
     is_required: bool
 
+    @property
+    def quick(self) -> Quick | None:
+        """How it is read without a remark; ``None`` for what is not a single text."""
+        kind = self.kind
+        if kind is None or self.is_many:
+            return None
+        if kind is TEXT:
+            return self.attribute, None, None
+        if kind is INTEGER:
+            return self.attribute, {str(number): number for number in range(128)}, kind.read
+        if kind.spellings is None:
+            return self.attribute, {}, kind.read
+        return self.attribute, {text: kind.read(text) for text in kind.spellings}, None
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What may stand in one element: by name in lower case."""
+    """What may stand in one element: by name, as the standard spells it and in lower case."""
 
     slots: dict[str, Slot] = field(default_factory=dict)
+    quick: dict[str, Quick] = field(default_factory=dict)
+    """The fields that take a single text."""
     groups: dict[str, Group] = field(default_factory=dict)
+    counts: dict[str, Slot] = field(default_factory=dict)
+    """Sequences by the attribute of this element that counts them, in lower case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +159,14 @@ class Plan:
     slots: tuple[Slot, ...]
     group: Group
     required: tuple[Slot, ...]
+    many: tuple[str, ...]
+    """The fields that are sequences."""
+    is_small: bool
+    """It holds single texts alone, so that equal instances are cheap to tell."""
+    lift: Callable[[dict[str, Any]], None] | None
+    """What the class does with its values before they are its own."""
+    in_edition: Callable[[Any, Edition], Any] | None
+    """What the class makes of an instance before it is written in an edition."""
 
 
 def plan_of(cls: Any) -> Plan:
@@ -148,6 +189,10 @@ def _compile(cls: Any) -> Plan:
         slots=tuple(slots),
         group=_group(slots),
         required=tuple(slot for slot in slots if slot.is_required),
+        many=tuple(slot.attribute for slot in slots if slot.is_many),
+        is_small=all(slot.quick is not None for slot in slots),
+        lift=getattr(cls, "lift", None),
+        in_edition=getattr(cls, "in_edition", None),
     )
 
 
@@ -177,8 +222,14 @@ def _group(slots: list[Slot]) -> Group:
         spelled = () if slot.xml.spelled is None else (slot.xml.spelled[1],)
         for path in (slot.xml.path, *slot.xml.aliases, *spelled):
             group = top
-            *prefix, name = path.lower().split("/")
+            *prefix, name = path.split("/")
             for part in prefix:
-                group = group.groups.setdefault(part, Group())
-            group.slots.setdefault(name, slot)
+                inner = group.groups.setdefault(part.lower(), Group())
+                group = group.groups.setdefault(part, inner)
+            for attribute in slot.xml.count if prefix else ():
+                group.counts.setdefault(attribute.lower(), slot)
+            for key in (name, name.lower()):
+                quick = slot.quick
+                if group.slots.setdefault(key, slot) is slot and quick is not None:
+                    group.quick[key] = quick
     return top

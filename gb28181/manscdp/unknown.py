@@ -12,9 +12,9 @@ from .schema import Element, Xml
 class UnknownCommand:
     """A message of a CmdType without a class of its own; written again as it came."""
 
-    root: str
+    root: str = ""
     """``Control``, ``Query``, ``Notify`` or ``Response``."""
-    cmd_type: str
+    cmd_type: str = ""
     sn: Annotated[str, Xml("SN")] = ""
     device_id: Annotated[str, Xml("DeviceID")] = ""
     extra: tuple[Element, ...] = ()

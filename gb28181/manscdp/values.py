@@ -9,6 +9,8 @@ from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
 from typing import Any
 
+from ..edition import Edition
+
 BEIJING = timezone(timedelta(hours=8))
 """The zone of all times that say no other.
 
@@ -73,6 +75,19 @@ _TIME = re.compile(
 )
 
 
+def methods_in(text: str | None, edition: Edition) -> str | None:
+    """Write a set of alarm methods as the edition does: ``1/2`` from 2022 on, ``12`` before.
+
+    Source: GB/T 28181-2022 A.2.4; 2016 and before, A.2.4.
+    """
+    if text is None or _METHODS.fullmatch(text) is None:
+        return text
+    return ("/" if edition is Edition.GB2022 else "").join(text.replace("/", ""))
+
+
+_METHODS = re.compile(r"[0-7](?:/[0-7])+|[0-7]{2,8}")
+
+
 def _offset(zone: str) -> timedelta:
     if zone in "Zz":
         return timedelta()
@@ -81,6 +96,8 @@ def _offset(zone: str) -> timedelta:
 
 
 def _read_integer(text: str) -> int:
+    if text.isdigit() and text.isascii() and len(text) < 16:
+        return int(text)
     if len(text) > 20 or not text.isascii() or "_" in text:
         raise ValueError(text)
     try:
@@ -95,7 +112,7 @@ def _read_integer(text: str) -> int:
 def _read_number(text: str) -> float:
     number = float(text)
     # A NaN fails the comparison as well.
-    if not text.isascii() or "_" in text or not abs(number) <= 1e15:
+    if not -1e15 <= number <= 1e15 or "_" in text or not text.isascii():
         raise ValueError(text)
     return number
 
@@ -117,16 +134,44 @@ def _word(name: str, meanings: Mapping[str, str]) -> Kind:
     return Kind(name, read, str, known)
 
 
+def _words(name: str, *words: str) -> Kind:
+    """Make a type with a closed set of words, read in any case."""
+    return _word(name, {word.upper(): word for word in words})
+
+
+def _read_time(text: str) -> str:
+    if len(text) == 19 and text[4:11:3] == "--T" and text[13] == text[16] == ":":
+        try:
+            datetime.fromisoformat(text)
+        except ValueError:
+            pass
+        else:
+            return text
+    return format_time(parse_time(text))
+
+
 def _read_flag(text: str) -> int:
     return 1 if _read_integer(text) else 0
 
 
 TEXT = Kind("text", str, str)
+EXTENSION = Kind("text", str, str)
+"""Free text of the element ``Info`` (2016) or ``ExtraInfo`` (2022), at most 1,024 characters.
+
+Source: GB/T 28181-2022 A.2.3 to A.2.6, 2016 the same.
+"""
 INTEGER = Kind("an integer", _read_integer, str)
 NUMBER = Kind("a number", _read_number, _write_number)
 FLAG = Kind("0 or 1", _read_flag, str, frozenset({"0", "1"}))
 """Any other number than 0 counts as 1: Hikvision was seen to send Parental 65535."""
-TIME = Kind("a time", lambda text: format_time(parse_time(text)), str)
+TIME = Kind("a time", _read_time, str)
+BOOT = _words("Boot", "Boot")
+RECORD = _words("Record or StopRecord", "Record", "StopRecord")
+GUARD = _words("SetGuard or ResetGuard", "SetGuard", "ResetGuard")
+RESET = _words("ResetAlarm", "ResetAlarm")
+SEND = _words("Send", "Send")
+TRACK = _words("Auto, Manual or Stop", "Auto", "Manual", "Stop")
+DUTY = _words("ONDUTY, OFFDUTY or ALARM", "ONDUTY", "OFFDUTY", "ALARM")
 RESULT = _word(
     "OK or ERROR",
     {"OK": "OK", "ERROR": "ERROR", "1": "OK", "0": "ERROR", "SUCCESS": "OK", "FAIL": "ERROR"},

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from types import MappingProxyType
 from typing import Any
 
 from ..edition import Edition
-from .schema import Element, Message, Slot, plan_of
+from .schema import ATTRIBUTE, Element, Message, Slot, plan_of
 
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SPECIAL = re.compile('[&<>\r"]|' + _NOT_XML.pattern)
@@ -17,13 +18,41 @@ _NAME = re.compile(r"[^\s\x00-\x1f<>&/=\"'!?\d.-][^\s\x00-\x1f<>&/=\"'!?]*\Z")
 
 END = "\r\n"
 
+# The amendment of 2014 spells it so, in the query and in the answer.
+_SPELLED = MappingProxyType({("PresetQuery", Edition.GB2011A): "PersetQuery"})
+
 
 def write(message: Message, edition: Edition) -> str:
     """Write the root element of a message; what the edition does not have is left out."""
-    parts = [f"<{message.root}>", f"<CmdType>{_escape(message.cmd_type)}</CmdType>"]
+    cmd_type = _SPELLED.get((message.cmd_type, edition), message.cmd_type)
+    message = _in_edition(message, edition)
+    parts = [
+        f"<{message.root}{_attributes_of(message)}>",
+        f"<CmdType>{_escape(cmd_type)}</CmdType>",
+    ]
     _write_fields(message, edition, parts)
     parts.append(f"</{message.root}>")
     return END.join(parts) + END
+
+
+def _in_edition(value: Any, edition: Edition) -> Any:
+    change = plan_of(value.__class__).in_edition
+    return value if change is None else change(value, edition)
+
+
+def _attributes_of(value: Any) -> str:
+    """The attributes of an element with a class: those that its class does not know."""
+    return _attributes(
+        (element.name[len(ATTRIBUTE) :], element.text)
+        for element in getattr(value, "extra", ())
+        if element.name.startswith(ATTRIBUTE)
+    )
+
+
+def _attributes(pairs: Iterable[tuple[str, str]]) -> str:
+    return "".join(
+        f' {name}="{_escape_attribute(text)}"' for name, text in pairs if _NAME.match(name)
+    )
 
 
 def _escape(text: str) -> str:
@@ -40,7 +69,9 @@ def _write_fields(value: Any, edition: Edition, parts: list[str]) -> None:
     opened: list[str] = []
     for slot in plan_of(value.__class__).slots:
         content = getattr(value, slot.attribute)
-        if content is None or content == () or not slot.xml.is_in(edition):
+        if content is None or not slot.xml.is_in(edition):
+            continue
+        if content == () and not slot.xml.keeps_empty:
             continue
         if content == "" and not slot.is_required:
             continue
@@ -72,21 +103,19 @@ def _write_one(name: str, item: Any, slot: Slot, edition: Edition, parts: list[s
     if slot.kind is not None:
         parts.append(f"<{name}>{_escape(slot.kind.write(item))}</{name}>")
         return
-    parts.append(f"<{name}>")
+    item = _in_edition(item, edition)
+    parts.append(f"<{name}{_attributes_of(item) if item.extra else ''}>")
     _write_fields(item, edition, parts)
     parts.append(f"</{name}>")
 
 
 def _write_elements(elements: Iterable[Element], parts: list[str]) -> None:
     for element in elements:
+        if element.name.startswith(ATTRIBUTE):
+            continue
         if _NAME.match(element.name) is None:
             raise ValueError(f"{element.name[:40]!r} is not the name of an element")
-        attributes = "".join(
-            f' {name}="{_escape_attribute(text)}"'
-            for name, text in element.attributes
-            if _NAME.match(name)
-        )
-        start = f"<{element.name}{attributes}>{_escape(element.text)}"
+        start = f"<{element.name}{_attributes(element.attributes)}>{_escape(element.text)}"
         if not element.children:
             parts.append(f"{start}</{element.name}>")
             continue

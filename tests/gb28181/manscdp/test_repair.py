@@ -98,7 +98,6 @@ KEEPALIVE = "<Notify><CmdType>Keepalive</CmdType><SN>1</SN><DeviceID>2</DeviceID
         (KEEPALIVE + "<x>", ("text after the root element dropped",)),
         ("Content: 1\r\n" + KEEPALIVE, ("text before the root element dropped",)),
         ("<!-- a --- b -->" + KEEPALIVE, ()),
-        (KEEPALIVE.replace("<SN>", "<SN a=1 b>"), ()),
         (KEEPALIVE.replace("<SN>1</SN>", "<SN><![CDATA[1]]>&</SN>"), None),
     ],
 )
@@ -111,6 +110,12 @@ def test_rubbish_around_the_message_does_not_matter(
     else:
         assert decoded.message == KeepaliveNotify(sn="1", device_id="2")
         assert decoded.repairs == repairs
+
+
+def test_an_attribute_of_a_text_is_kept_beside_it() -> None:
+    decoded = decode(KEEPALIVE.replace("<SN>", "<SN a=1 b>").encode())
+    kept = Element(name="SN", attributes=(("a", "1"),))
+    assert decoded.message == KeepaliveNotify(sn="1", device_id="2", extra=(kept,))
 
 
 def test_a_declaration_without_its_end_is_passed_over() -> None:
