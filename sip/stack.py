@@ -152,10 +152,12 @@ class SipStack:
         if parser is None:
             parser = self._parsers[flow] = StreamParser(self._limits.messages)
         messages = 0
+        is_pinged = False
         for message in parser.push(data):
             if isinstance(message, KeepAlive):
                 self.count("keepalive_in")
-                if message.is_ping:
+                if message.is_ping and not is_pinged:  # one answer to a flood of blank lines
+                    is_pinged = True
                     self.send_bytes(flow, b"\r\n")
             elif isinstance(message, MalformedMessage):
                 self._refuse(flow, message, now)

@@ -200,6 +200,12 @@ def test_blank_lines_keep_a_flow_alive() -> None:  # RFC 5626 3.5.1
     assert server.counters["malformed"] == 0
 
 
+def test_flood_of_blank_lines_is_answered_once() -> None:
+    server = stack()
+    server.receive_data(TCP, b"\r\n" * 1000, 0.0)
+    assert server.outgoing() == [(TCP, b"\r\n")]
+
+
 def test_stream_is_cut_into_messages_wherever_the_segments_end() -> None:
     server = stack()
     data = on_wire(message()) + b"\r\n" + on_wire(message(number=2))
