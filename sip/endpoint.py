@@ -35,6 +35,7 @@ logger = logging.getLogger("gb28181.sip")
 
 VIA_ROOM = 120
 """Bytes that Via and Contact add to a request, about."""
+_NEEDS_A_CALL = frozenset({"INVITE", "ACK", "CANCEL", "BYE"})
 
 
 def random_token() -> str:
@@ -143,11 +144,7 @@ class SipEndpoint:
 
     async def aclose(self) -> None:
         """Close everything; pending requests raise ``FlowFailed``, calls end as lost."""
-        self._is_closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._delivery.close()
+        self._close()
         await self._sockets.aclose()
 
     def on_flow_lost(self, callback: Callable[[Flow], None]) -> None:
@@ -188,6 +185,16 @@ class SipEndpoint:
         """Return our Contact value as the peer at the other end should see it."""
         return self._sockets.contact(self._user, target)
 
+    async def reach(self, target: Flow | str) -> Flow:
+        """Return the flow to a target; a connection is opened when there is none.
+
+        Without a listening TCP or TLS port ``contact`` knows only then where we can be reached.
+
+        Raises:
+            FlowFailed: It cannot be opened, or the endpoint is closed.
+        """
+        return await self._sockets.reach(target)
+
     async def request(
         self, request: Request, target: Flow | str, *, timeout: float | None = None
     ) -> Response:
@@ -202,10 +209,11 @@ class SipEndpoint:
             timeout: Seconds; None leaves it to the transaction (64 T1).
 
         Raises:
+            LocalProtocolError: INVITE, ACK, CANCEL and BYE belong to a call.
             TransactionTimeout: No final response came.
             FlowFailed: The flow does not exist, could not be opened, or broke.
         """
-        if request.method in ("INVITE", "ACK", "CANCEL"):
+        if request.method in _NEEDS_A_CALL:
             raise LocalProtocolError(f"{request.method} is not sent as a plain request")
         try:
             async with asyncio.timeout(timeout):
@@ -417,7 +425,21 @@ class SipEndpoint:
             for callback in list(self._flow_lost):
                 callback(flow)
 
+    def broken(self, reason: str) -> None:
+        """Take the death of a UDP socket: ``requests()`` ends, whoever waits is told."""
+        if not self._is_closed:
+            logger.error("the endpoint is closed: %s", reason)
+            self._close()
+
     # Within.
+
+    def _close(self) -> None:
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._sockets.bar()
+        self._delivery.close()
 
     async def _moved(self, sent: Request, flow: Flow) -> Flow:
         if flow.reliable or not self._sockets.may_move:

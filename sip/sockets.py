@@ -76,9 +76,13 @@ class Sockets:
                 actual = await streams.listen(local)
             self.listening.append((transport, actual))
 
+    def bar(self) -> None:
+        """Open nothing any more."""
+        self._is_closed = True
+
     async def aclose(self) -> None:
         """Close everything."""
-        self._is_closed = True
+        self.bar()
         for streams in list(self.streams.values()):
             await streams.aclose()
         for udp in list(self.udp.values()):
@@ -186,7 +190,9 @@ class Sockets:
             transport, (host, port) = target.transport, self.sent_by(target)
         else:
             transport, remote = parse_address(target)
-            host, port = self.sent_by(Flow(transport, ("", 0), remote))
+            streams = self.streams.get(transport)
+            there = None if streams is None else streams.find(remote)
+            host, port = self.sent_by(there or Flow(transport, ("", 0), remote))
         parameters: dict[str, str | None] = {} if transport == "udp" else {"transport": transport}
         return f"<{SipUri('sip', user, host, port or None, parameters)}>"
 

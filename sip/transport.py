@@ -72,6 +72,9 @@ class Owner(Protocol):
     def lost(self, flow: Flow) -> None:
         """Take the end of a connection."""
 
+    def broken(self, reason: str) -> None:
+        """Take the death of a socket that everybody is served by."""
+
 
 class UdpTransport(asyncio.DatagramProtocol):
     """One UDP socket."""
@@ -120,9 +123,12 @@ class UdpTransport(asyncio.DatagramProtocol):
         self._owner.counters["udp_error"] += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end of the socket."""
+        """Note the end of the socket; one that nobody asked for is reported."""
         if not self._closed.done():
             self._closed.set_result(None)
+        if exc is not None:
+            host, port = self.local
+            self._owner.broken(f"udp port {port} on {host}: {exc}")
 
     def send(self, flow: Flow, data: bytes) -> bool:
         """Send a datagram; false when the socket is closed."""
@@ -318,10 +324,9 @@ class TcpTransport:
         Raises:
             FlowFailed: It cannot be opened.
         """
-        known = self._by_remote.get(remote)
-        # Who connected to us over TLS has not shown that he is whom that address belongs to.
-        if known is not None and known.flow is not None and (self.tls is None or known.is_ours):
-            return known.flow
+        known = self.find(remote)
+        if known is not None:
+            return known
         if self._is_closed:
             raise FlowFailed("the endpoint is closed")
         opening = self._opening.get(remote)
@@ -334,6 +339,14 @@ class TcpTransport:
         if opening.cancelled():
             raise FlowFailed("the endpoint was closed")
         return opening.result()
+
+    def find(self, remote: Address) -> Flow | None:
+        """Return the connection to an address that requests may use; None when there is none."""
+        known = self._by_remote.get(remote)
+        # Who connected to us over TLS has not shown that he is whom that address belongs to.
+        if known is None or not (self.tls is None or known.is_ours):
+            return None
+        return known.flow
 
     def send(self, flow: Flow, data: bytes) -> bool:
         """Write to a connection; false when it is gone."""

@@ -481,3 +481,21 @@ async def test_who_fails_again_and_again_is_turned_away() -> None:
         await asyncio.sleep(60)
         assert (await guesser.request(message(), target)).status == 403
         await guesser.aclose()
+
+
+@pytest.mark.parametrize("method", ["INVITE", "ACK", "CANCEL", "BYE"])
+async def test_method_of_a_call_is_not_sent_outside_one(method: str) -> None:
+    async with endpoint() as client:
+        with pytest.raises(LocalProtocolError):
+            await client.request(message(method), "udp://127.0.0.1:9")
+
+
+async def test_death_of_a_udp_socket_ends_the_endpoint() -> None:
+    async with endpoint() as client:
+        client.broken("udp port 5060 on 127.0.0.1: no such device")
+        assert [request async for request in client.requests()] == []
+        for ask in (client.request, client.invite):
+            with pytest.raises(FlowFailed):
+                await ask(
+                    message("INVITE" if ask == client.invite else "MESSAGE"), "udp://127.0.0.1:9"
+                )

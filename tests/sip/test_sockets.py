@@ -177,3 +177,16 @@ async def test_closed_sockets_reach_nothing() -> None:
     await made.aclose()
     with pytest.raises(FlowFailed):
         await made.reach("udp://127.0.0.1:5060")
+
+
+async def test_contact_over_tcp_without_a_listening_port_names_the_connection() -> None:
+    async with server("tcp://127.0.0.1:0") as (opened, _):
+        ((_, (host, port)),) = opened.listening
+        target = f"tcp://{host}:{port}"
+        client = SipEndpoint(user="34020000001320000001")
+        flow = await client.reach(target)
+        there = f"<sip:34020000001320000001@127.0.0.1:{flow.local[1]};transport=tcp>"
+        assert client.contact(target) == client.contact(flow) == there
+        await client.aclose()
+        with pytest.raises(FlowFailed):
+            await client.reach(target)

@@ -19,6 +19,7 @@ class Taker:
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
+        self.reasons: list[str] = []
         self.taken: asyncio.Queue[tuple[Flow, bytes]] = asyncio.Queue(100)
         self.gone: asyncio.Queue[Flow] = asyncio.Queue(100)
 
@@ -30,6 +31,9 @@ class Taker:
 
     def lost(self, flow: Flow) -> None:
         self.gone.put_nowait(flow)
+
+    def broken(self, reason: str) -> None:
+        self.reasons.append(reason)
 
 
 @pytest.mark.parametrize(
@@ -111,3 +115,13 @@ async def test_way_to_a_host_is_known_without_a_packet() -> None:
     assert routed_host(loop, "127.0.0.1") == "127.0.0.1"  # type: ignore[arg-type]  # a loop's overloads
     assert is_wildcard("0.0.0.0")
     assert not is_wildcard("127.0.0.1")
+
+
+async def test_death_of_a_udp_socket_is_told_and_its_end_is_not() -> None:
+    taker = Taker()
+    udp = await UdpTransport.open(asyncio.get_running_loop(), taker, ("127.0.0.1", 0))  # type: ignore[arg-type]  # a loop's overloads
+    udp.error_received(ConnectionRefusedError())
+    await udp.aclose()
+    assert taker.reasons == []
+    udp.connection_lost(OSError("no such device"))
+    assert taker.reasons == [f"udp port {udp.local[1]} on 127.0.0.1: no such device"]
