@@ -31,13 +31,10 @@ class Codec(Enum):
     AAC = "AAC"
     SVAC_AUDIO = "SVAC audio"
 
-    @property
-    def kind(self) -> MediaKind:
+    def __init__(self, name: str) -> None:
+        is_video = name in ("MPEG-4", "H.264", "H.265", "SVAC")
+        self.kind = MediaKind.VIDEO if is_video else MediaKind.AUDIO
         """Whether this is a video or an audio coding."""
-        return MediaKind.VIDEO if self in _VIDEO else MediaKind.AUDIO
-
-
-_VIDEO = frozenset({Codec.MPEG4, Codec.H264, Codec.H265, Codec.SVAC})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

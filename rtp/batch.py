@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Iterator
+from functools import lru_cache
 from sys import byteorder
 from typing import NamedTuple
 
@@ -13,9 +14,26 @@ from .nal import starts_with_key
 from .packet import HEADER_SIZE, payload_bounds
 
 PACK_START = b"\x00\x00\x01\xba"
-_FIELDS = struct.Struct("!HII")
+_HEAD = struct.Struct("!BBHII")
+_REST = struct.Struct("!BHII")
 _LENGTH = struct.Struct("!H")
-_STRIDED_FROM = 4  # below this many packets the slices cost more than they save
+_STRIDED_FROM = 6  # below this many packets the slices cost more than they save
+_UNKNOWN = -2
+
+
+class Heads(NamedTuple):
+    """The fixed headers of a batch, field by field: one entry for each packet."""
+
+    firsts: tuple[int, ...]
+    """Version, padding, extension and the count of contributing sources."""
+    seconds: tuple[int, ...]
+    """Marker and payload type."""
+    numbers: tuple[int, ...]
+    """Sequence numbers."""
+    ticks: tuple[int, ...]
+    """Timestamps."""
+    sources: tuple[int, ...]
+    """SSRCs."""
 
 
 class Segment(NamedTuple):
@@ -34,24 +52,86 @@ class Segment(NamedTuple):
 
 
 class PacketBatch:
-    """RTP packets in one buffer, with where each lies. No object per packet."""
+    """RTP packets in one buffer, with where each lies. No object per packet.
 
-    __slots__ = ("bounds", "data", "received")
+    Args:
+        data: The buffer.
+        bounds: Offset and length of each packet; every one has its 12 bytes of header at least.
+        received: When they came.
+        stride: The distance between the beginnings of two packets where it is always the same;
+            0 when it is not, or not known.
+        is_framed: Whether the two length bytes of RFC 4571 stand before each packet, and nothing
+            else between the packets.
+    """
+
+    __slots__ = (
+        "_group",
+        "_heads",
+        "_lengths",
+        "bounds",
+        "data",
+        "is_framed",
+        "received",
+        "stride",
+    )
 
     def __init__(
-        self, data: bytearray, bounds: list[tuple[int, int]], received: float = 0.0
+        self,
+        data: bytearray,
+        bounds: list[tuple[int, int]],
+        received: float = 0.0,
+        stride: int = 0,
+        is_framed: bool = False,
     ) -> None:
         self.data = data
         self.bounds = bounds
         self.received = received
+        self.stride = stride
+        self.is_framed = is_framed
+        self._heads: Heads | None = None
+        self._lengths: list[int] | None = None
+        self._group = _UNKNOWN
 
     def __len__(self) -> int:
         return len(self.bounds)
 
     @property
+    def lengths(self) -> list[int]:
+        """Bytes of each packet."""
+        if self._lengths is None:
+            self._lengths = [length for _, length in self.bounds]
+        return self._lengths
+
+    @property
     def size(self) -> int:
         """Bytes of all packets together."""
-        return sum(length for _, length in self.bounds)
+        return sum(self.lengths)
+
+    @property
+    def heads(self) -> Heads:
+        """The fixed headers, read once."""
+        if self._heads is None:
+            data, bounds, stride = self.data, self.bounds, self.stride
+            if stride and len(bounds) > 1:
+                begin, end = bounds[0][0], bounds[-1][0]
+                rows = list(_row(stride).iter_unpack(memoryview(data)[begin:end]))
+                rows.append(_HEAD.unpack_from(data, end))
+            else:
+                read = _HEAD.unpack_from
+                rows = [read(data, offset) for offset, _ in bounds]
+            self._heads = Heads(*zip(*rows, strict=True)) if rows else Heads((), (), (), (), ())
+        return self._heads
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the payload of every packet is what follows its twelve bytes of header."""
+        return self.heads.firsts.count(0x80) == len(self.bounds)
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the sequence numbers follow each other; false for a run that wraps."""
+        numbers = self.heads.numbers
+        return numbers == tuple(range(numbers[0], numbers[0] + len(numbers)))
 
     def packets(self) -> list[memoryview]:
         """Return a view of each packet; none may outlive a rewrite."""
@@ -60,7 +140,11 @@ class PacketBatch:
 
     def copy(self) -> PacketBatch:
         """Return a batch of its own buffer, for a further target."""
-        return PacketBatch(bytearray(self.data), list(self.bounds), self.received)
+        other = PacketBatch(
+            bytearray(self.data), list(self.bounds), self.received, self.stride, self.is_framed
+        )
+        other._heads, other._lengths, other._group = self._heads, self._lengths, self._group
+        return other
 
     def select(self, keep: list[bool]) -> PacketBatch:
         """Return a batch over the same buffer with only the packets marked in ``keep``."""
@@ -69,7 +153,8 @@ class PacketBatch:
 
     def from_index(self, index: int) -> PacketBatch:
         """Return a batch over the same buffer without the first ``index`` packets."""
-        return PacketBatch(self.data, self.bounds[index:], self.received)
+        bounds = self.bounds[index:]
+        return PacketBatch(self.data, bounds, self.received, self.stride, self.is_framed)
 
     def rewrite(
         self,
@@ -87,15 +172,25 @@ class PacketBatch:
             timestamp_offset: Added to each timestamp, modulo 2^32.
             payload_type: The new one; None keeps it.
         """
-        if payload_type is not None:
-            data = self.data
-            for offset, _ in self.bounds:
-                data[offset + 1] = data[offset + 1] & 0x80 | payload_type
-        for offset, stride, count in self._strides():
-            if count < _STRIDED_FROM or not self._rewrite_strided(
-                offset, stride, count, ssrc, sequence_offset, timestamp_offset
+        heads, count = self.heads, len(self.bounds)
+        is_even = count >= _STRIDED_FROM and self.stride > 0 and self.is_run
+        if is_even and heads.ticks.count(heads.ticks[0]) == count:
+            self._rewrite_strided(ssrc, sequence_offset, timestamp_offset, payload_type)
+        else:
+            write, data = _REST.pack_into, self.data
+            keep, kind = (0xFF, 0) if payload_type is None else (0x80, payload_type)
+            for (offset, _), second, number, ticks in zip(
+                self.bounds, heads.seconds, heads.numbers, heads.ticks, strict=True
             ):
-                self._rewrite_each(offset, stride, count, ssrc, sequence_offset, timestamp_offset)
+                write(
+                    data,
+                    offset + 1,
+                    second & keep | kind,
+                    number + sequence_offset & 0xFFFF,
+                    ticks + timestamp_offset & 0xFFFF_FFFF,
+                    ssrc,
+                )
+        self._heads = None
 
     @property
     def starts_group(self) -> bool:
@@ -109,17 +204,38 @@ class PacketBatch:
         map, or, in streams without those, by video that starts with parameter sets or a key
         picture.
         """
-        data = self.data
-        for index, (offset, length) in enumerate(self.bounds):
+        if self._group == _UNKNOWN:
+            self._group = self._find_group()
+        return self._group if self._group >= 0 else None
+
+    def _find_group(self) -> int:
+        data, bounds = self.data, self.bounds
+        if self.stride and self.is_plain:
+            # Only a payload whose fourth byte is that of a pack header can begin a group.
+            place = bounds[0][0] + HEADER_SIZE + 3
+            column = data[place : bounds[-1][0] + HEADER_SIZE + 4 : self.stride]
+            index = column.find(0xBA)
+            while index >= 0:
+                offset, length = bounds[index]
+                if self._begins_group(offset + HEADER_SIZE, offset + length):
+                    return index
+                index = column.find(0xBA, index + 1)
+            return -1
+        for index, (offset, length) in enumerate(bounds):
             start = offset + HEADER_SIZE
             if data[offset] & 0x3F:
                 try:
                     start, _ = payload_bounds(data, offset, length)
                 except RemoteProtocolError:
                     continue
-            if data[start : start + 4] == PACK_START and _is_group(data, start, offset + length):
+            if self._begins_group(start, offset + length):
                 return index
-        return None
+        return -1
+
+    def _begins_group(self, start: int, end: int) -> bool:
+        data = self.data
+        is_pack = start + 4 <= end and data[start : start + 4] == PACK_START
+        return is_pack and _is_group(data, start, end)
 
     def to_frames(self) -> bytes:
         """Return the packets with their two length bytes, ready for one TCP write.
@@ -127,6 +243,9 @@ class PacketBatch:
         Source: RFC 4571 section 2.
         """
         view = memoryview(self.data)
+        if self.is_framed and self.bounds:
+            offset, length = self.bounds[-1]
+            return bytes(view[self.bounds[0][0] - _LENGTH.size : offset + length])
         pieces: list[bytes | memoryview] = []
         for offset, length in self.bounds:
             pieces.append(_LENGTH.pack(length))
@@ -135,7 +254,10 @@ class PacketBatch:
 
     def segments(self, *, most: int = 46, most_bytes: int = 65_000) -> Iterator[Segment]:
         """Group the packets, in order, for sends with ``UDP_SEGMENT``."""
-        bounds, index = self.bounds, 0
+        bounds, index, lengths = self.bounds, 0, self.lengths
+        if len(bounds) <= most and self._is_one_segment(most_bytes):
+            yield Segment(0, len(bounds), lengths[0], lengths[0] == self.stride)
+            return
         while index < len(bounds):
             first, size = index, bounds[index][1]
             total, contiguous = size, True
@@ -152,59 +274,47 @@ class PacketBatch:
                     break
             yield Segment(first, index - first, size, contiguous)
 
-    def _strides(self) -> Iterator[tuple[int, int, int]]:
-        """Runs of packets at equal distances: first offset, distance, count."""
-        bounds, index = self.bounds, 0
-        while index < len(bounds):
-            first, stride, count = bounds[index][0], HEADER_SIZE, 1
-            if index + 1 < len(bounds):
-                stride = bounds[index + 1][0] - first
-                place = first + stride
-                while index + count < len(bounds) and bounds[index + count][0] == place:
-                    count += 1
-                    place += stride
-            yield first, stride, count
-            index += count
-
-    def _rewrite_each(
-        self, offset: int, stride: int, count: int, ssrc: int, sequence: int, timestamp: int
-    ) -> None:
-        data = self.data
-        for place in range(offset + 2, offset + 2 + stride * count, stride):
-            number, ticks, _ = _FIELDS.unpack_from(data, place)
-            _FIELDS.pack_into(
-                data, place, number + sequence & 0xFFFF, ticks + timestamp & 0xFFFF_FFFF, ssrc
-            )
+    def _is_one_segment(self, most_bytes: int) -> bool:
+        """Whether it is quickly told that all packets are of one size, the last perhaps shorter."""
+        lengths = self.lengths
+        if not self.stride or lengths[-1] > lengths[0] or sum(lengths) > most_bytes:
+            return False
+        return lengths.count(lengths[0]) >= len(lengths) - (lengths[-1] < lengths[0])
 
     def _rewrite_strided(
-        self, offset: int, stride: int, count: int, ssrc: int, sequence: int, timestamp: int
-    ) -> bool:
-        """Rewrite a run by slices; False when its timestamps differ and nothing was done."""
-        data, span = self.data, stride * (count - 1) + 1
+        self, ssrc: int, sequence: int, timestamp: int, payload_type: int | None
+    ) -> None:
+        """Rewrite a run of one timestamp by slices."""
+        data, stride, heads = self.data, self.stride, self.heads
+        count, offset = len(self.bounds), self.bounds[0][0]
+        span = stride * (count - 1) + 1
         where = [slice(offset + at, offset + at + span, stride) for at in range(12)]
-        for at in range(4, 8):
-            column = data[where[at]]
-            if column.count(column[0]) != count:
-                return False
-        if timestamp:
-            ticks = int.from_bytes(data[offset + 4 : offset + 8], "big") + timestamp & 0xFFFF_FFFF
-            for at, value in enumerate(ticks.to_bytes(4, "big"), 4):
-                data[where[at]] = bytes((value,)) * count
-        if sequence:
-            numbers = array(
-                "H",
-                [
-                    (high << 8 | low) + sequence & 0xFFFF
-                    for high, low in zip(data[where[2]], data[where[3]], strict=True)
-                ],
-            )
+        if payload_type is not None:
+            kind = payload_type
+            if heads.seconds.count(kind) + heads.seconds.count(kind | 0x80) != count:
+                data[where[1]] = bytes([second & 0x80 | kind for second in heads.seconds])
+        if sequence & 0xFFFF:
+            first = heads.numbers[0] + sequence & 0xFFFF
+            if first + count <= 0x1_0000:
+                numbers = array("H", range(first, first + count))
+            else:
+                numbers = array("H", [first + at & 0xFFFF for at in range(count)])
             if byteorder == "little":
                 numbers.byteswap()
             raw = numbers.tobytes()
             data[where[2]], data[where[3]] = raw[::2], raw[1::2]
+        if timestamp & 0xFFFF_FFFF:
+            ticks = heads.ticks[0] + timestamp & 0xFFFF_FFFF
+            for at, value in enumerate(ticks.to_bytes(4, "big"), 4):
+                data[where[at]] = bytes((value,)) * count
         for at, value in enumerate(ssrc.to_bytes(4, "big"), 8):
             data[where[at]] = bytes((value,)) * count
-        return True
+
+
+@lru_cache(maxsize=64)
+def _row(stride: int) -> struct.Struct:
+    """The fixed header and what follows it up to the next packet."""
+    return struct.Struct(f"!BBHII{stride - HEADER_SIZE}x")
 
 
 def _is_group(data: bytearray, start: int, end: int) -> bool:

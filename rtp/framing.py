@@ -10,6 +10,7 @@ from .errors import FramingLost, LocalProtocolError
 _LENGTH = struct.Struct("!H")
 _SMALLEST = 8  # an RTCP receiver report without blocks
 _EHOME_PREFIX = 256
+_MANY = 4  # frames of one length that are worth looking at together
 
 
 class Deframer:
@@ -95,6 +96,7 @@ class Deframer:
         """Collect whole frames; return where it ended and whether that is a boundary."""
         prefix, end = self._style.value, len(buffer)
         head = prefix - 2
+        size = 0
         while place + prefix < end:
             start = place + prefix
             length = buffer[start - 2] << 8 | buffer[start - 1]
@@ -109,7 +111,29 @@ class Deframer:
             if self._ssrc is None and length >= 12 and not 200 <= buffer[start + 1] <= 204:
                 self._ssrc = bytes(buffer[start + 8 : start + 12])
             place = start + length
+            if length == size and end - place > _MANY * length:
+                place = self._walk_equal(buffer, place, length, bounds)
+            size = length
         return place, True
+
+    def _walk_equal(
+        self, buffer: bytearray, place: int, length: int, bounds: list[tuple[int, int]]
+    ) -> int:
+        """Collect the frames of one length that follow at ``place``; return where they end."""
+        prefix = self._style.value
+        stride = prefix + length
+        count = (len(buffer) - place) // stride
+        # What every frame begins with, column by column: the length, and a plain RTP header.
+        columns = [(prefix - 2, length >> 8), (prefix - 1, length & 0xFF), (prefix, 0x80)]
+        if prefix > 2:
+            columns.append((0, 0x24))
+        stop = place + count * stride
+        for at, value in columns:
+            column = buffer[place + at : stop : stride]
+            count = min(count, len(column) - len(column.lstrip(bytes((value,)))))
+        first = place + prefix
+        bounds += [(first + index * stride, length) for index in range(count)]
+        return place + count * stride
 
     def _search(self, buffer: bytearray, place: int) -> tuple[int, bool]:
         """Look for a boundary; return where it ended and whether it was found.

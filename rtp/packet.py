@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from .errors import LocalProtocolError, RemoteProtocolError
 
 HEADER_SIZE = 12
+RTCP_TYPES = frozenset(range(200, 205))
+"""What the second byte of an RTCP packet may be (RFC 3550 section 12.1)."""
 _HEADER = struct.Struct("!BBHII")
 _MAX_16 = 0xFFFF
 _MAX_32 = 0xFFFF_FFFF
@@ -111,4 +113,4 @@ def is_rtcp(data: bytes | bytearray | memoryview) -> bool:
 
     Source: RFC 5761 section 4; packet types 200 to 204 of RFC 3550 section 12.1.
     """
-    return len(data) >= 2 and data[0] >> 6 == 2 and 200 <= data[1] <= 204
+    return len(data) >= 2 and data[0] >> 6 == 2 and data[1] in RTCP_TYPES

@@ -62,6 +62,18 @@ class ReorderBuffer:
         self._held[number] = (packet, now)
         return self._release(now)
 
+    def pass_run(self, first: int, count: int) -> bool:
+        """Take ``count`` packets that follow each other, when it is their turn; else take none.
+
+        Returns:
+            Whether they were taken: then they are in order and nothing is missing before them.
+        """
+        if self._held or (self._expected is not None and self._expected != first):
+            return False
+        self._expected = first + count & 0xFFFF
+        self._stray = None
+        return True
+
     def poll(self, now: float) -> list[tuple[RtpPacket, int]]:
         """Give up gaps that were waited for long enough; return what they held back."""
         return self._release(now) if self._held else []

@@ -130,8 +130,7 @@ class Admission:
         return kept
 
     def _lock_any(self, batch: PacketBatch, source: Address, now: float) -> PacketBatch | None:
-        offset = batch.bounds[0][0]
-        ssrc = int.from_bytes(batch.data[offset + 8 : offset + 12], "big")
+        ssrc = batch.heads.sources[0]
         self.adopted += self.expected is not None
         kept = self._with(batch, ssrc)
         assert kept is not None
@@ -149,13 +148,10 @@ class Admission:
     def _with(self, batch: PacketBatch, ssrc: int | None) -> PacketBatch | None:
         if ssrc is None:
             return None
-        data, wanted = batch.data, ssrc.to_bytes(4, "big")
-        for offset, _ in batch.bounds:
-            if data[offset + 8 : offset + 12] != wanted:
-                break
-        else:
+        sources = batch.heads.sources
+        if sources.count(ssrc) == len(sources):
             return batch  # the usual case, for every packet of every stream
-        keep = [data[offset + 8 : offset + 12] == wanted for offset, _ in batch.bounds]
+        keep = [source == ssrc for source in sources]
         return batch.select(keep) if any(keep) else None
 
     def _is_from_host(self, source: Address) -> bool:
@@ -168,8 +164,7 @@ class Admission:
     def _refuse_ssrc(self, batch: PacketBatch, count: int, source: Address) -> None:
         self.foreign_ssrc += count
         wanted = self.ssrc if self.ssrc is not None else self.expected
-        for offset, _ in batch.bounds:
-            ssrc = int.from_bytes(batch.data[offset + 8 : offset + 12], "big")
+        for ssrc in batch.heads.sources:
             if ssrc != wanted:
                 self.last_foreign = f"with SSRC {ssrc:010d} from {source[0]}:{source[1]}"
                 return

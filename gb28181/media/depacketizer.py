@@ -10,12 +10,13 @@ from rtp.batch import PacketBatch
 from rtp.errors import RtpError
 from rtp.mpegps.demuxer import PsDemuxer
 from rtp.nal import nal_type, parameter_sets, picture_size
-from rtp.packet import RtpPacket, parse
+from rtp.packet import HEADER_SIZE, RtpPacket, parse
 from rtp.reorder import ReorderBuffer
 from rtp.sequence import Unwrapper
 
 _RAW_AUDIO = {0: Codec.PCMU, 8: Codec.PCMA}
 """Static payload types (RFC 3551 table 4) that stand beside, or instead of, a program stream."""
+_RAW_TYPES = frozenset(kind | marker for kind in _RAW_AUDIO for marker in (0, 0x80))
 _SETS_WITHIN = 4096  # bytes; parameter sets come first
 _SEQUENCE_SET = {Codec.H264: 7, Codec.H265: 33}
 _RATE_OVER = 51
@@ -40,6 +41,15 @@ class Depacketizer:
 
     def push(self, batch: PacketBatch, now: float) -> list[AccessUnit]:
         """Take admitted packets; return the units they complete."""
+        heads = batch.heads
+        if (
+            batch.bounds
+            and batch.is_plain
+            and _RAW_TYPES.isdisjoint(heads.seconds)
+            and batch.is_run
+            and self._reorder.pass_run(heads.numbers[0], len(heads.numbers))
+        ):
+            return self._marked(self._push_run(batch))
         units: list[AccessUnit] = []
         for data in batch.packets():
             try:
@@ -49,6 +59,28 @@ class Depacketizer:
                 continue
             units += self._demultiplex(self._reorder.push(packet, now))
         return self._marked(units)
+
+    def _push_run(self, batch: PacketBatch) -> list[AccessUnit]:
+        """Take packets in order without a gap: those of a frame at once."""
+        heads, data = batch.heads, memoryview(batch.data)
+        bounds, seconds, ticks = batch.bounds, heads.seconds, heads.ticks
+        units: list[AccessUnit] = []
+        first, count = 0, len(bounds)
+        while first < count:
+            timestamp, end = ticks[first], first
+            while seconds[end] < 0x80 and end + 1 < count and ticks[end + 1] == timestamp:
+                end += 1
+            payloads = [
+                data[offset + HEADER_SIZE : offset + length]
+                for offset, length in bounds[first : end + 1]
+            ]
+            units += self._demuxer.push(
+                b"".join(payloads) if end > first else bytes(payloads[0]),
+                timestamp=timestamp,
+                marker=seconds[end] >= 0x80,
+            )
+            first = end + 1
+        return units
 
     def poll(self, now: float) -> list[AccessUnit]:
         """Give up what has been waited for too long; return what that sets free."""

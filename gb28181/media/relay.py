@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +35,6 @@ GROUP_PATIENCE = 5.0
 
 _SINK_BUFFER = 64 * 1024  # nothing but stray packets comes to a sender's port
 _CLOSE_GRACE = 1.0
-_FIELDS = struct.Struct("!HI")
 _JUMP = 1000  # packets; more is a restart of the source (RFC 3550 A.1 has 3000 and 100)
 _CLOCK = 90000
 
@@ -417,7 +415,7 @@ class Relay:
     def _send(self, batch: PacketBatch) -> None:
         self._rewriter.rewrite(batch, self._loop.time())
         self._packets += len(batch)
-        self._bytes += len(batch.data)
+        self._bytes += batch.size
         self._sink.send_batch(batch)
 
 
@@ -433,7 +431,7 @@ class _Rewriter:
         self._next_sequence = sequence_number
         self._timestamp = timestamp
         self._is_first = True
-        self._source: bytes | None = None
+        self._source: int | None = None
         self._sequence_offset = 0
         self._timestamp_offset = 0
         self._last_in = 0
@@ -442,14 +440,13 @@ class _Rewriter:
 
     def rewrite(self, batch: PacketBatch, now: float) -> None:
         """Rewrite in place; all packets of a batch are of one source, as receivers publish."""
-        data, (first, _), (last, _) = batch.data, batch.bounds[0], batch.bounds[-1]
-        sequence, ticks = _FIELDS.unpack_from(data, first + 2)
-        source = bytes(data[first + 8 : first + 12])
+        heads = batch.heads
+        sequence, ticks, source = heads.numbers[0], heads.ticks[0], heads.sources[0]
         step = (sequence - self._last_in + 0x8000 & 0xFFFF) - 0x8000
         if source != self._source or abs(step) > _JUMP:
             self._begin(source, sequence, ticks, now)
-        self._last_in, last_ticks = _FIELDS.unpack_from(data, last + 2)
-        self._last_out_ticks = last_ticks + self._timestamp_offset & 0xFFFF_FFFF
+        self._last_in = heads.numbers[-1]
+        self._last_out_ticks = heads.ticks[-1] + self._timestamp_offset & 0xFFFF_FFFF
         self._next_sequence = self._last_in + self._sequence_offset + 1 & 0xFFFF
         self._last_at = now
         batch.rewrite(
@@ -459,7 +456,7 @@ class _Rewriter:
             payload_type=self._payload_type,
         )
 
-    def _begin(self, source: bytes, sequence: int, ticks: int, now: float) -> None:
+    def _begin(self, source: int, sequence: int, ticks: int, now: float) -> None:
         if not self._is_first:
             self.restarts += 1
             elapsed = max(1, round((now - self._last_at) * _CLOCK))
@@ -472,12 +469,12 @@ class _Rewriter:
 
 
 def compact(batch: PacketBatch) -> PacketBatch:
-    """Return a copy of the packets alone, one after the other, in a buffer of their size."""
-    lengths = [length for _, length in batch.bounds]
-    if sum(lengths) == len(batch.data):
-        return PacketBatch(bytearray(batch.data), batch.bounds, batch.received)
+    """Return a copy of the packets; of a buffer that holds little else, a copy of all."""
+    size = batch.size
+    if 4 * size >= 3 * len(batch.data) or (batch.is_framed and 2 * size >= len(batch.data)):
+        return batch.copy()
     bounds, place = [], 0
-    for length in lengths:
+    for length in batch.lengths:
         bounds.append((place, length))
         place += length
     return PacketBatch(bytearray().join(batch.packets()), bounds, batch.received)

@@ -1,0 +1,276 @@
+"""Reads many datagrams of a UDP socket in one call."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import socket
+import struct
+from typing import Protocol
+
+from .network import Address
+
+PACKETS_A_READ = 46  # what one UDP_SEGMENT send can carry at 1412 bytes
+_LARGEST_DATAGRAM = 65_536
+_SLOT = 2048  # until the usual size of a socket's packets is known
+_NAME = 32  # a sockaddr_in6 has 28 bytes
+_MOST_SIZES = 16
+_SHRINK_FROM = 4
+_PORT = struct.Struct("!H")
+_SCOPE = struct.Struct("=I")
+
+
+class Reader(Protocol):
+    """Reads datagrams into one buffer, each at the next multiple of ``stride``.
+
+    What ``read`` brought stays until the next ``read`` of any reader of the same poller.
+    """
+
+    stride: int
+
+    def read(self, sock: socket.socket) -> int:
+        """Read without waiting; return how many datagrams came.
+
+        Raises:
+            OSError: The socket is broken.
+        """
+
+    def lengths(self, count: int) -> list[int]:
+        """Return the length of each; one longer than ``stride`` is not whole in the buffer."""
+
+    def copy(self, count: int, last: int) -> bytearray:
+        """Return the buffer up to the end of the last datagram, which has ``last`` bytes."""
+
+    def source(self, count: int) -> Address | None:
+        """Return where they are from; None when not all are from the same address."""
+
+    def datagrams(self, count: int) -> list[tuple[bytes, Address]]:
+        """Return each datagram whole, with where it is from: the slow way."""
+
+
+class _Iovec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
+
+
+class _Msghdr(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_size", ctypes.c_uint32),
+        ("iov", ctypes.c_void_p),
+        ("iov_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_size", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _Mmsghdr(ctypes.Structure):
+    _fields_ = (("header", _Msghdr), ("size", ctypes.c_uint32))
+
+
+class _Buffers:
+    """What the readers of one poller share; only touched pages take memory."""
+
+    def __init__(self) -> None:
+        self.near = bytearray(PACKETS_A_READ * _SLOT)
+        self.far = bytearray(PACKETS_A_READ * _LARGEST_DATAGRAM)
+        # One for each family: what a longer address leaves behind would mix up shorter ones.
+        self.names = {
+            family: bytearray(PACKETS_A_READ * _NAME)
+            for family in (socket.AF_INET, socket.AF_INET6)
+        }
+
+
+class ManyReader:
+    """Reads with ``recvmmsg``: one system call for what one turn finds.
+
+    The packets of a stream are of one size but for the last of a frame. With that size as
+    ``stride`` they come to lie without a byte between, as ``UDP_SEGMENT`` wants them.
+    """
+
+    def __init__(self, family: int, stride: int, buffers: _Buffers) -> None:
+        self.stride = stride
+        self._family = family
+        self._call = ctypes.CDLL(None, use_errno=True).recvmmsg
+        self._call.argtypes = (
+            ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p,
+        )  # fmt: skip
+        self._buffers = buffers
+        self._near = memoryview(buffers.near)
+        self._names = memoryview(buffers.names[socket.AddressFamily(family)])
+        near, far, names = (
+            ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+            for buffer in (buffers.near, buffers.far, self._names.obj)
+        )
+        # What a datagram has beyond its slot goes to a place of its own.
+        self._iovecs = (_Iovec * (2 * PACKETS_A_READ))()
+        self._headers = (_Mmsghdr * PACKETS_A_READ)()
+        self._name_size = 28 if family == socket.AF_INET6 else 16
+        for index in range(PACKETS_A_READ):
+            self._iovecs[2 * index] = _Iovec(near + index * stride, stride)
+            self._iovecs[2 * index + 1] = _Iovec(
+                far + index * _LARGEST_DATAGRAM, _LARGEST_DATAGRAM - stride
+            )
+            header = self._headers[index].header
+            header.name, header.name_size = names + index * _NAME, self._name_size
+            header.iov = ctypes.addressof(self._iovecs) + 2 * index * ctypes.sizeof(_Iovec)
+            header.iov_count = 2
+        self._address = ctypes.addressof(self._headers)
+        words = ctypes.sizeof(_Mmsghdr) // 4
+        self._sizes = (
+            memoryview(self._headers).cast("B").cast("I")[_Mmsghdr.size.offset // 4 :: words]
+        )
+        self._last_name = b""
+        self._last_source: Address = ("", 0)
+
+    def read(self, sock: socket.socket) -> int:
+        """Read without waiting; return how many datagrams came."""
+        descriptor = sock.fileno()
+        for _ in range(PACKETS_A_READ):
+            count: int = self._call(
+                descriptor, self._address, PACKETS_A_READ, socket.MSG_DONTWAIT, None
+            )
+            if count >= 0:
+                return count
+            error = ctypes.get_errno()
+            if error == errno.EAGAIN:
+                return 0
+            if error not in _PASSING:
+                raise OSError(error, "recvmmsg")
+        return 0
+
+    def lengths(self, count: int) -> list[int]:
+        """Return the length of each."""
+        return self._sizes[:count].tolist()
+
+    def copy(self, count: int, last: int) -> bytearray:
+        """Return the buffer up to the end of the last datagram."""
+        return bytearray(self._near[: (count - 1) * self.stride + last])
+
+    def source(self, count: int) -> Address | None:
+        """Return where they are from; None when not all are from the same address."""
+        name = self._last_name
+        names = self._names[: count * _NAME]
+        if names != name * count:
+            name = bytes(names[:_NAME])
+            if names != name * count:
+                return None
+            self._last_name, self._last_source = name, self._decode(name)
+        return self._last_source
+
+    def datagrams(self, count: int) -> list[tuple[bytes, Address]]:
+        """Return each datagram whole, with where it is from."""
+        stride, far, found = self.stride, memoryview(self._buffers.far), []
+        for index, size in enumerate(self.lengths(count)):
+            begin, beyond = index * stride, index * _LARGEST_DATAGRAM
+            data = bytes(self._near[begin : begin + min(size, stride)])
+            if size > stride:
+                data += far[beyond : beyond + size - stride]
+            name = bytes(self._names[index * _NAME : (index + 1) * _NAME])
+            found.append((data, self._decode(name)))
+        return found
+
+    def _decode(self, name: bytes) -> Address:
+        """Read a sockaddr_in or sockaddr_in6."""
+        port = int(_PORT.unpack_from(name, 2)[0])
+        if self._family != socket.AF_INET6:
+            return socket.inet_ntop(socket.AF_INET, name[4:8]), port
+        host, scope = socket.inet_ntop(socket.AF_INET6, name[8:24]), _SCOPE.unpack_from(name, 24)[0]
+        if scope:
+            with contextlib.suppress(OSError):
+                return f"{host}%{socket.if_indextoname(scope)}", port
+        return host, port
+
+
+class SingleReader:
+    """Reads one datagram a call, where ``recvmmsg`` is not to be had."""
+
+    def __init__(self) -> None:
+        self.stride = _SLOT
+        self._buffer = bytearray(_LARGEST_DATAGRAM)
+        self._found: list[tuple[bytes, Address]] = []
+
+    def read(self, sock: socket.socket) -> int:
+        """Read without waiting; return how many datagrams came."""
+        view = memoryview(self._buffer)
+        self._found = []
+        for _ in range(PACKETS_A_READ):
+            try:
+                size, sender = sock.recvfrom_into(self._buffer)
+            except BlockingIOError:
+                break
+            except ConnectionError:  # an ICMP error of something sent before
+                continue
+            self._found.append((bytes(view[:size]), sender[:2]))
+        return len(self._found)
+
+    def lengths(self, count: int) -> list[int]:
+        """Return the length of each."""
+        return [len(data) for data, _ in self._found[:count]]
+
+    def copy(self, count: int, last: int) -> bytearray:
+        """Return the buffer up to the end of the last datagram."""
+        end = (count - 1) * self.stride + last
+        padded = (data.ljust(self.stride, b"\0") for data, _ in self._found[:count])
+        return bytearray(b"".join(padded)[:end])
+
+    def source(self, count: int) -> Address | None:
+        """Return where they are from; None when not all are from the same address."""
+        sources = {source for _, source in self._found[:count]}
+        return sources.pop() if len(sources) == 1 else None
+
+    def datagrams(self, count: int) -> list[tuple[bytes, Address]]:
+        """Return each datagram whole, with where it is from."""
+        return self._found[:count]
+
+
+class Readers:
+    """The readers of one poller: one for each usual size of packets."""
+
+    def __init__(self, *, many: bool = True) -> None:
+        self._buffers = _Buffers()
+        self._made: dict[tuple[int, int], ManyReader] = {}
+        self._single = None if many and _has_recvmmsg() else SingleReader()
+
+    def first(self, family: int) -> Reader:
+        """Return the reader for a socket of which nothing is known."""
+        return self._single or self._of(family, _SLOT)
+
+    def choose(self, family: int, reader: Reader, lengths: list[int]) -> Reader:
+        """Return the reader for a socket after a read with ``reader`` brought ``lengths``."""
+        if self._single is not None:
+            return reader
+        longest = max(lengths)
+        if longest > reader.stride:
+            return self._of(family, min(longest, _SLOT))
+        if reader.stride == _SLOT and lengths.count(longest) >= _SHRINK_FROM:
+            return self._of(family, longest)
+        return reader
+
+    def _of(self, family: int, stride: int) -> ManyReader:
+        key = (family, stride)
+        if key not in self._made:
+            if len(self._made) >= _MOST_SIZES and stride != _SLOT:
+                return self._of(family, _SLOT)
+            self._made[key] = ManyReader(family, stride, self._buffers)
+        return self._made[key]
+
+
+_PASSING = {
+    errno.EINTR,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+}
+
+
+def _has_recvmmsg() -> bool:
+    # The layout above is the one of 64-bit Linux.
+    if ctypes.sizeof(ctypes.c_void_p) != 8:
+        return False
+    try:
+        return hasattr(ctypes.CDLL(None), "recvmmsg")
+    except OSError:
+        return False
