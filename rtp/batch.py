@@ -60,20 +60,13 @@ class PacketBatch:
         received: When they came.
         stride: The distance between the beginnings of two packets where it is always the same;
             0 when it is not, or not known.
-        is_framed: Whether the two length bytes of RFC 4571 stand before each packet, and nothing
-            else between the packets.
+        lengths: The lengths in ``bounds``, where they are at hand.
     """
 
     __slots__ = (
-        "_group",
-        "_heads",
-        "_lengths",
-        "bounds",
-        "data",
-        "is_framed",
-        "received",
-        "stride",
-    )
+        "_group", "_heads", "_is_plain", "_is_run", "_lengths", "bounds", "data", "is_framed",
+        "received", "stride",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -81,16 +74,19 @@ class PacketBatch:
         bounds: list[tuple[int, int]],
         received: float = 0.0,
         stride: int = 0,
-        is_framed: bool = False,
+        lengths: list[int] | None = None,
     ) -> None:
         self.data = data
         self.bounds = bounds
         self.received = received
         self.stride = stride
-        self.is_framed = is_framed
+        self.is_framed = False
+        """Whether the two length bytes of RFC 4571 stand before each packet, and nothing else
+        between the packets."""
         self._heads: Heads | None = None
-        self._lengths: list[int] | None = None
+        self._lengths = lengths
         self._group = _UNKNOWN
+        self._is_run = self._is_plain = False
 
     def __len__(self) -> int:
         return len(self.bounds)
@@ -105,33 +101,42 @@ class PacketBatch:
     @property
     def size(self) -> int:
         """Bytes of all packets together."""
-        return sum(self.lengths)
+        return sum(self._lengths or self.lengths)
 
     @property
     def heads(self) -> Heads:
         """The fixed headers, read once."""
-        if self._heads is None:
-            data, bounds, stride = self.data, self.bounds, self.stride
-            if stride and len(bounds) > 1:
-                begin, end = bounds[0][0], bounds[-1][0]
-                rows = list(_row(stride).iter_unpack(memoryview(data)[begin:end]))
-                rows.append(_HEAD.unpack_from(data, end))
-            else:
-                read = _HEAD.unpack_from
-                rows = [read(data, offset) for offset, _ in bounds]
-            self._heads = Heads(*zip(*rows, strict=True)) if rows else Heads((), (), (), (), ())
-        return self._heads
+        return self._heads or self._read_heads()
 
     @property
     def is_plain(self) -> bool:
         """Whether the payload of every packet is what follows its twelve bytes of header."""
-        return self.heads.firsts.count(0x80) == len(self.bounds)
+        return self._is_plain if self._heads else self._read_heads() is not None and self._is_plain
 
     @property
     def is_run(self) -> bool:
         """Whether the sequence numbers follow each other; false for a run that wraps."""
-        numbers = self.heads.numbers
-        return numbers == tuple(range(numbers[0], numbers[0] + len(numbers)))
+        return self._is_run if self._heads else self._read_heads() is not None and self._is_run
+
+    def _read_heads(self) -> Heads:
+        data, bounds, stride = self.data, self.bounds, self.stride
+        if not bounds:
+            return Heads((), (), (), (), ())
+        if stride and len(bounds) > 1:
+            begin, end = bounds[0][0], bounds[-1][0]
+            rows = list(_row(stride).iter_unpack(memoryview(data)[begin:end]))
+            rows.append(_HEAD.unpack_from(data, end))
+        else:
+            read = _HEAD.unpack_from
+            rows = [read(data, offset) for offset, _ in bounds]
+        heads = self._heads = Heads._make(zip(*rows, strict=True))
+        count, numbers = len(rows), heads[2]
+        self._is_plain = heads[0].count(0x80) == count
+        first = numbers[0]
+        self._is_run = numbers[-1] == first + count - 1 and (
+            count < 3 or numbers == tuple(range(first, first + count))
+        )
+        return heads
 
     def packets(self) -> list[memoryview]:
         """Return a view of each packet; none may outlive a rewrite."""
@@ -141,9 +146,10 @@ class PacketBatch:
     def copy(self) -> PacketBatch:
         """Return a batch of its own buffer, for a further target."""
         other = PacketBatch(
-            bytearray(self.data), list(self.bounds), self.received, self.stride, self.is_framed
+            bytearray(self.data), self.bounds, self.received, self.stride, self._lengths
         )
-        other._heads, other._lengths, other._group = self._heads, self._lengths, self._group
+        other.is_framed, other._group = self.is_framed, self._group
+        other._heads, other._is_run, other._is_plain = self._heads, self._is_run, self._is_plain
         return other
 
     def select(self, keep: list[bool]) -> PacketBatch:
@@ -154,7 +160,9 @@ class PacketBatch:
     def from_index(self, index: int) -> PacketBatch:
         """Return a batch over the same buffer without the first ``index`` packets."""
         bounds = self.bounds[index:]
-        return PacketBatch(self.data, bounds, self.received, self.stride, self.is_framed)
+        rest = PacketBatch(self.data, bounds, self.received, self.stride)
+        rest.is_framed = self.is_framed
+        return rest
 
     def rewrite(
         self,
@@ -254,16 +262,24 @@ class PacketBatch:
 
     def segments(self, *, most: int = 46, most_bytes: int = 65_000) -> Iterator[Segment]:
         """Group the packets, in order, for sends with ``UDP_SEGMENT``."""
-        bounds, index, lengths = self.bounds, 0, self.lengths
-        if len(bounds) <= most and self._is_one_segment(most_bytes):
-            yield Segment(0, len(bounds), lengths[0], lengths[0] == self.stride)
-            return
-        while index < len(bounds):
-            first, size = index, bounds[index][1]
+        bounds, lengths, stride = self.bounds, self.lengths, self.stride
+        count, index = len(lengths), 0
+        found: list[Segment] = []
+        while index < count:
+            first, size = index, lengths[index]
+            if stride == size and stride * most <= most_bytes:
+                # Packets of the usual size lie without a byte between.
+                limit = min(count, first + most)
+                while index < limit and lengths[index] == size:
+                    index += 1
+                if index < limit and lengths[index] < size:
+                    index += 1
+                found.append(Segment(first, index - first, size, True))
+                continue
             total, contiguous = size, True
             end = bounds[index][0] + size
             index += 1
-            while index < len(bounds) and index - first < most:
+            while index < count and index - first < most:
                 offset, length = bounds[index]
                 if length > size or total + length > most_bytes:
                     break
@@ -272,14 +288,8 @@ class PacketBatch:
                 index += 1
                 if length < size:
                     break
-            yield Segment(first, index - first, size, contiguous)
-
-    def _is_one_segment(self, most_bytes: int) -> bool:
-        """Whether it is quickly told that all packets are of one size, the last perhaps shorter."""
-        lengths = self.lengths
-        if not self.stride or lengths[-1] > lengths[0] or sum(lengths) > most_bytes:
-            return False
-        return lengths.count(lengths[0]) >= len(lengths) - (lengths[-1] < lengths[0])
+            found.append(Segment(first, index - first, size, contiguous))
+        return iter(found)
 
     def _rewrite_strided(
         self, ssrc: int, sequence: int, timestamp: int, payload_type: int | None

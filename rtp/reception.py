@@ -52,26 +52,21 @@ class Reception:
 
     def push_batch(self, batch: PacketBatch) -> None:
         """Count every packet of a batch; all must be of one source."""
-        heads, received = batch.heads, batch.received
-        ticks, count = heads.ticks, len(batch)
-        if self._goes_on(batch):
+        heads = batch.heads
+        numbers, ticks, count = heads.numbers, heads.ticks, len(batch.bounds)
+        is_next = self._base is not None and count and numbers[0] == self._highest + 1 & 0xFFFF
+        if is_next and batch.is_run:  # the usual case
             self.received += count
             self.bytes += batch.size
             self._highest += count
             self._seen = (self._seen << count | (1 << count) - 1) & _MASK
-            if ticks[-1] != self._last_timestamp or ticks.count(ticks[-1]) != count:
+            if ticks.count(self._last_timestamp or 0) != count:
                 for timestamp in ticks:
                     if timestamp != self._last_timestamp:
-                        self._take_time(timestamp, received)
+                        self._take_time(timestamp, batch.received)
             return
-        for number, timestamp, length in zip(heads.numbers, ticks, batch.lengths, strict=True):
-            self.push(number, timestamp, received, length)
-
-    def _goes_on(self, batch: PacketBatch) -> bool:
-        """Whether a batch is in order and follows what came before: the usual case."""
-        if self._base is None or not batch.bounds:
-            return False
-        return batch.heads.numbers[0] == self._highest + 1 & 0xFFFF and batch.is_run
+        for number, timestamp, length in zip(numbers, ticks, batch.lengths, strict=True):
+            self.push(number, timestamp, batch.received, length)
 
     def push(self, sequence_number: int, timestamp: int, now: float, size: int = 0) -> None:
         """Count one packet of ``size`` bytes that came at ``now``."""

@@ -12,14 +12,13 @@ from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 
-from .batch import PacketBatch
+from .batch import PacketBatch, Segment
 from .datagrams import PACKETS_A_READ, Readers
 from .network import RECEIVE_BUFFER, Address, OnBatch, OnRtcp
 from .packet import HEADER_SIZE, RTCP_TYPES, is_rtcp
 
 logger = logging.getLogger("gb28181.rtp")
 
-_FIRST_FIRST, _LAST_FIRST = 0x80, 0xBF  # the first byte of a packet of version 2
 _UDP_SEGMENT = 103  # linux/udp.h
 _SO_MEMINFO = 55  # asm-generic/socket.h
 _MEMINFO_DROPS = 8  # linux/sock_diag.h: SK_MEMINFO_DROPS
@@ -76,30 +75,33 @@ class UdpMediaSocket:
 
         What a full socket refuses is dropped and counted: media does not wait.
         """
-        view, bounds, taken = memoryview(batch.data), batch.bounds, 0
-        for first, number, size, contiguous in batch.segments():
-            run = bounds[first : first + number]
-            if number == 1 or not self._can_segment:
-                taken += self._send_each(view, run, remote)
-                continue
-            if contiguous:
-                end = run[-1][0] + run[-1][1]
-                pieces = [view[run[0][0] : end]]
-            else:
-                pieces = [view[offset : offset + length] for offset, length in run]
-            try:
-                self._socket.sendmsg(pieces, _segmented(size), 0, remote)
-            except OSError as exc:
-                if exc.errno not in _REFUSED_SEGMENT:
-                    self._count_unsent(exc, number)
-                    continue
-                # An old kernel, a device without checksum offload, or a smaller MTU.
-                self._can_segment = False
-                taken += self._send_each(view, run, remote)
-            else:
-                taken += number
-                self.counters["sent"] += number
+        taken = 0
+        for segment in batch.segments():
+            taken += self._send_segment(batch, segment, remote)
         return taken
+
+    def _send_segment(self, batch: PacketBatch, segment: Segment, remote: Address) -> int:
+        first, number, size, contiguous = segment
+        view, bounds = memoryview(batch.data), batch.bounds
+        if number == 1 or not self._can_segment:
+            return self._send_each(view, bounds[first : first + number], remote)
+        if contiguous:
+            last, length = bounds[first + number - 1]
+            pieces = [view[bounds[first][0] : last + length]]
+        else:
+            run = bounds[first : first + number]
+            pieces = [view[offset : offset + length] for offset, length in run]
+        try:
+            self._socket.sendmsg(pieces, _segmented(size), 0, remote)
+        except OSError as exc:
+            if exc.errno not in _REFUSED_SEGMENT:
+                self._count_unsent(exc, number)
+                return 0
+            # An old kernel, a device without checksum offload, or a smaller MTU.
+            self._can_segment = False
+            return self._send_each(view, bounds[first : first + number], remote)
+        self.counters["sent"] += number
+        return number
 
     def kernel_drops(self) -> int:
         """Datagrams that the kernel dropped on this socket since it was opened."""
@@ -142,16 +144,15 @@ class UdpMediaSocket:
         else:
             data = reader.copy(count, lengths[-1])
             bounds = list(zip(range(0, count * stride, stride), lengths, strict=True))
-            batch = PacketBatch(data, bounds, now, stride)
+            batch = PacketBatch(data, bounds, now, stride, lengths)
             heads, source = batch.heads, reader.source(count)
-            is_rtp = heads.firsts.count(0x80) == count or (
-                max(heads.firsts) <= _LAST_FIRST and min(heads.firsts) >= _FIRST_FIRST
-            )
+            is_rtp = batch.is_plain or (min(heads.firsts) >= 0x80 and max(heads.firsts) < 0xC0)
             if source is None or not is_rtp or not RTCP_TYPES.isdisjoint(heads.seconds):
                 self._sort_out(reader.datagrams(count), now)
             else:
-                self.counters["packets"] += count
-                self.counters["bytes"] += sum(lengths)
+                counters = self.counters
+                counters["packets"] += count
+                counters["bytes"] += sum(lengths)
                 self._on_batch(batch, source)
         if longest != stride:
             self._reader = self._poller.readers.choose(self._socket.family, reader, lengths)

@@ -59,6 +59,12 @@ class Admission:
 
     def admit(self, batch: PacketBatch, source: Address, now: float) -> PacketBatch | None:
         """Return the packets of the batch that belong to us; None when none does."""
+        if source == self.source:
+            sources = batch.heads.sources
+            if sources.count(self.ssrc or 0) == len(sources):  # the usual case
+                self._last_at = now
+                self._others = 0
+                return batch
         admitted = self._decide(batch, source, now)
         if admitted is not None and len(admitted) < len(batch):
             self._refuse_ssrc(batch, len(batch) - len(admitted), source)

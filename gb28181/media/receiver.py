@@ -138,6 +138,7 @@ class Receiver:
         self._reorder_timer: asyncio.TimerHandle | None = None
         self._report_timer: asyncio.TimerHandle | None = None
         self._reception: Reception | None = None
+        self._packets = 0
         self._counters: Counter[str] = Counter()
         self._repairs: Counter[str] = Counter()
         self._last_packet_at = self._loop.time()
@@ -239,7 +240,7 @@ class Receiver:
         if self._depacketizer is not None:
             repairs = dict(self._repairs + Counter(self._depacketizer.repairs))
         return ReceiverStatistics(
-            packets=self._counters["packets"],
+            packets=self._packets,
             bytes=self._counters["bytes"] + (reception.bytes if reception else 0),
             lost=self._counters["lost"] + (reception.lost if reception else 0),
             duplicates=self._counters["duplicates"] + (reception.duplicates if reception else 0),
@@ -324,7 +325,7 @@ class Receiver:
         if self._admission.epoch != epoch:
             self._begin()
         self._last_packet_at = now
-        self._counters["packets"] += len(admitted)
+        self._packets += len(admitted.bounds)
         assert self._reception is not None
         self._reception.push_batch(admitted)
         if self._first_packet_at is None:

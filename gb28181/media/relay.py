@@ -135,11 +135,11 @@ class MediaSink:
     def send_batch(self, batch: PacketBatch) -> bool:
         """Send now or drop; never wait. False when something was dropped."""
         if self._udp is not None and self.remote is not None and not self.is_closed:
-            sent = self._udp.send_batch(batch, self.remote)
+            sent, count = self._udp.send_batch(batch, self.remote), len(batch.bounds)
             self._packets += sent
             self._bytes += batch.size
-            self._dropped += len(batch) - sent
-            return sent == len(batch)
+            self._dropped += count - sent
+            return sent == count
         return self._send_framed(batch)
 
     def send_packets(self, packets: list[bytes]) -> bool:
@@ -292,7 +292,7 @@ class Relay:
         self._backlog: deque[PacketBatch] = deque()  # bounded: BACKLOG_BYTES
         self._backlog_size = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._is_started = False
+        self._is_started = self._is_ready = False
         self._without_group = False
         self._waiting_since: float | None = None
         self._packets = 0
@@ -332,6 +332,7 @@ class Relay:
     def _on_ready(self, ready: asyncio.Future[None]) -> None:
         if self.is_closed or ready.cancelled() or ready.exception() is not None:
             return
+        self._is_ready = True
         group = current_group(self._batches)
         if group and not self._is_started:
             self._is_started = True
@@ -347,7 +348,10 @@ class Relay:
             return
         # A named boundary (a stream): what fails here ends this relay, not its source.
         try:
-            self._forward(batch)
+            if self._is_started and not self._backlog and self._is_ready:  # the usual case
+                self._send(compact(batch))
+            else:
+                self._forward(batch)
         except Exception as error:
             logger.exception("a relay failed and was closed")
             self.close(error)
@@ -414,7 +418,7 @@ class Relay:
 
     def _send(self, batch: PacketBatch) -> None:
         self._rewriter.rewrite(batch, self._loop.time())
-        self._packets += len(batch)
+        self._packets += len(batch.bounds)
         self._bytes += batch.size
         self._sink.send_batch(batch)
 

@@ -87,12 +87,13 @@ class Stream(Generic[T]):
         """
         if self._closed:
             return
-        starts = self._starts(item)
-        if self._group is not None:
-            self._group.add(item, starts)
-        for reader in tuple(self._readers):
-            reader._offer(item, starts)
-        for tap in tuple(self._taps):
+        if self._group is not None or self._readers:
+            starts = self._starts(item)
+            if self._group is not None:
+                self._group.add(item, starts)
+            for reader in tuple(self._readers):
+                reader._offer(item, starts)
+        for tap in self._taps:
             try:
                 tap.take(item)
             except Exception:
@@ -138,7 +139,7 @@ class Stream(Generic[T]):
         cause when the stream ends first.
         """
         tap = _Tap(callback, on_end)
-        self._taps.append(tap)
+        self._taps = [*self._taps, tap]  # a new list: publish may be going through the old one
         return lambda: self._detach(tap)
 
     def group(self) -> list[T]:
@@ -158,9 +159,8 @@ class Stream(Generic[T]):
         self._cause = cause
         for reader in self._readers:
             reader._end(cause)
-        taps = self._taps.copy()
+        taps, self._taps = self._taps, []
         self._readers.clear()
-        self._taps.clear()
         self.forget_group()
         for tap in taps:
             if tap.on_end is not None:
@@ -168,7 +168,7 @@ class Stream(Generic[T]):
 
     def _detach(self, tap: _Tap[T]) -> None:
         if tap in self._taps:
-            self._taps.remove(tap)
+            self._taps = [other for other in self._taps if other is not tap]
 
     def _forget(self, reader: Reader[T]) -> None:
         if reader not in self._readers:
