@@ -14,7 +14,21 @@ _NOT_CHINESE = re.compile(
 # Two GB characters can make one UTF-8 ideograph of the supplementary planes, so one of those
 # alone proves nothing.
 _COMMON = re.compile("[\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
-_NOT_ASCII = re.compile("[^\x00-\x7f]")
+_WORD = re.compile("[^\x00-\x7f]+[@-~]?")
+_NOT_ASCII = re.compile("[^\x00-\x7f]+")
+_FIRST_LEVEL = range(0xB0, 0xD8)  # first bytes of the 3,755 most frequent ideographs of GB 2312
+# Whole words of what people write: Latin with signs, Greek, Cyrillic, Arabic with Uyghur.
+_ONE_SCRIPT = re.compile(
+    "(?:[\u00a1-\u017f\u2010-\u2027\u2030-\u203a\u20ac\u2103\u2160-\u217f\u2190-\u21ff]"
+    "|[\u00c0-\u017f]+"
+    "|[\u0391-\u03c9]+"
+    "|[\u0401\u0410-\u044f\u0451]+"
+    "|[\u060c\u061b\u061f\u0621-\u064a\u067e\u0686\u0698\u06a9\u06ad\u06af\u06be\u06c6-\u06c8"
+    "\u06cb\u06d0\u06d5]+)[@-~]?"
+)
+# What stands beside ideographs in a word.
+_SIGNS = re.compile("[\u00a1-\u00bf\u00d7\u00f7\u2010-\u22ff\u2460-\u25ff\u3100-\u33ff]*[@-~]?")
+_IDEOGRAPHS = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\u3000-\u303f\uff00-\uffef]{2,}")
 _UTF8 = frozenset({"UTF-8", "UTF8"})
 _GB = frozenset({"GB2312", "GBK", "GB18030", "GB_2312-80", "CP936"})
 
@@ -32,9 +46,10 @@ def codec_of(name: str) -> str:
 def decode_text(body: bytes, hint: str | None, repairs: list[str]) -> tuple[str, str]:
     """Decode a body.
 
-    UTF-8 is taken when a BOM says so, when it is declared (or the hint) and valid, and when the
-    bytes are valid UTF-8 of nothing but ASCII and Chinese. All else is GB 18030: trying UTF-8
-    first without that last condition would corrupt 3 % of two-character GB names.
+    UTF-8 is taken when a BOM says so, when it is declared (or the hint) and believable, and when
+    the bytes are valid UTF-8 of nothing but ASCII and Chinese. All else is GB 18030: trying UTF-8
+    first without that last condition would corrupt 3 % of two-character GB names. A declared
+    UTF-8 is not believed when it gives words of mixed foreign letters where GB gives ideographs.
 
     Args:
         body: As it came from the network.
@@ -66,7 +81,9 @@ def _decode(body: bytes, *, wants_utf8: bool, repairs: list[str]) -> tuple[str, 
     except UnicodeDecodeError:
         pass
     else:
-        if wants_utf8 or _is_chinese(text):
+        if (_is_chinese(text) or wants_utf8) and not _is_disguised(
+            body, text, wants_utf8=wants_utf8
+        ):
             return text, "UTF-8"
     try:
         return body.decode("gb18030"), "GB18030"
@@ -79,7 +96,7 @@ def _decode_broken(body: bytes, *, wants_utf8: bool, repairs: list[str]) -> tupl
     text, charset = body.decode("utf-8", "replace"), "UTF-8"
     lost = text.count("\ufffd")
     is_likely = wants_utf8 or _is_chinese(text.replace("\ufffd", ""))
-    if not is_likely or lost * 3 > len(_NOT_ASCII.findall(text)):
+    if not is_likely or lost * 3 > len("".join(_NOT_ASCII.findall(text))):
         text, charset = body.decode("gb18030", "replace"), "GB18030"
         lost = text.count("\ufffd")
     repairs.append(f"undecodable bytes became U+FFFD (x{lost})")
@@ -88,6 +105,33 @@ def _decode_broken(body: bytes, *, wants_utf8: bool, repairs: list[str]) -> tupl
 
 def _is_chinese(text: str) -> bool:
     return _NOT_CHINESE.search(text) is None and _COMMON.search(text) is not None
+
+
+def _is_disguised(body: bytes, text: str, *, wants_utf8: bool) -> bool:
+    """Tell GB ideographs that happen to be valid UTF-8 from real words in UTF-8.
+
+    Pairs of GB bytes make letters of Latin, Greek, Cyrillic, Armenian, Hebrew and Arabic without
+    order; a word keeps to one script, and an accent stands among plain letters. Two GB characters
+    with an ASCII letter as their last byte make one ideograph and that letter.
+    """
+    words = _WORD.findall(text)
+    if sum(_is_plausible(word, wants_utf8=wants_utf8) for word in words) * 2 > len(words):
+        return False
+    try:
+        other = body.decode("gb18030")
+    except UnicodeDecodeError:
+        return False
+    return all(_IDEOGRAPHS.fullmatch(word) for word in _NOT_ASCII.findall(other))
+
+
+def _is_plausible(word: str, *, wants_utf8: bool) -> bool:
+    """Tell whether somebody may have written it, with the ASCII letter behind it."""
+    if _COMMON.search(word) is None:
+        return _ONE_SCRIPT.fullmatch(word) is not None
+    if len(word) == 2 and word[1].isascii():
+        is_frequent = word[0].encode("gb18030")[0] in _FIRST_LEVEL
+        return wants_utf8 and is_frequent and "A" <= word[1] <= "H"
+    return _SIGNS.fullmatch(_COMMON.sub("", word)) is not None
 
 
 def _declared(body: bytes) -> str | None:

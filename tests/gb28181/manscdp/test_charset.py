@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from gb28181.edition import Edition
 from gb28181.manscdp.catalog import CatalogItem, CatalogResponse
+from gb28181.manscdp.charset import decode_text
 from gb28181.manscdp.codec import decode, encode
 
 NAME = "学校"
@@ -115,3 +118,61 @@ def test_a_utf8_peer_gets_what_it_declares() -> None:
     data = encode(message, Edition.GB2016, "utf-8")
     assert data.startswith(b'<?xml version="1.0" encoding="UTF-8"?>')
     assert decode(data).message == message
+
+
+COUNT = 100_000
+
+
+@pytest.mark.parametrize("alphabet", ["GB 2312", "first level", "GBK"])
+@pytest.mark.parametrize(
+    ("codec", "declared"),
+    [
+        ("gb18030", None),
+        ("gb18030", "UTF-8"),
+        ("gb18030", "ISO-8859-1"),
+        ("utf-8", None),
+        ("utf-8", "GB2312"),
+        ("utf-8", "GB18030"),
+    ],
+)
+def test_of_100_000_names_under_a_wrong_declaration_ten_are_misread_at_most(
+    alphabet: str, codec: str, declared: str | None
+) -> None:
+    characters = ideographs(alphabet)
+    chance = random.Random(20261121)
+    head = f'<?xml version="1.0" encoding="{declared}"?>' if declared else '<?xml version="1.0"?>'
+    start, end = f"{head}<Name>".encode(), b"</Name>"
+    wrong = 0
+    for _ in range(COUNT):
+        name = "".join(chance.choices(characters, k=chance.randint(2, 8)))
+        text, _ = decode_text(start + name.encode(codec) + end, None, [])
+        wrong += text[-len(name) - 7 : -7] != name
+    assert wrong <= COUNT // 10_000, f"{wrong} of {COUNT} names misread"
+
+
+def ideographs(alphabet: str) -> list[str]:
+    """The 20,902 ideographs of GBK, the 6,763 of GB 2312, or its 3,755 most frequent."""
+    if alphabet == "GBK":
+        return [chr(code) for code in range(0x4E00, 0x9FA6)]
+    last = 0xD7 if alphabet == "first level" else 0xF7
+    return [
+        bytes((high, low)).decode("gb2312")
+        for high in range(0xB0, last + 1)
+        for low in range(0xA1, 0xFF)
+        if not (high == 0xD7 and low > 0xF9)
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["Café 3", "Ürümqi", "Привет мир", "ئۈرۈمچى", "Αθήνα", "10°C", "A·B", "Zürich–Süd"]
+)
+def test_other_scripts_are_read_as_declared(name: str) -> None:
+    assert name_of(body(name.encode(), "UTF-8")) == (name, "UTF-8", ())
+
+
+def test_gb_bytes_under_a_declaration_of_utf8_are_reported() -> None:
+    assert name_of(body("学校".encode("gb18030"), "UTF-8")) == (
+        "学校",
+        "GB18030",
+        ("declared as UTF-8, read as GB18030",),
+    )
