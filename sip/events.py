@@ -1,7 +1,7 @@
 """What a stack reports: frozen values, in the order in which things happened."""
 
 from dataclasses import dataclass
-from typing import NewType, TypeAlias
+from typing import NamedTuple, NewType, TypeAlias
 
 from .flow import Flow
 from .message import Request, Response
@@ -14,9 +14,8 @@ SubscriptionKey = NewType("SubscriptionKey", int)
 """One subscription within one stack, ours or a peer's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransactionKey:
-    """What tells transactions apart.
+class TransactionKey(NamedTuple):
+    """What tells transactions apart; a tuple, because it is hashed ten times in its life.
 
     Source: RFC 3261 sections 17.1.3 and 17.2.3. The Call-ID and CSeq number are added on the server
     side, because devices exist that write the same branch into every request.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Address = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """A transport with its two ends; for TCP and TLS one connection, for UDP a pair of sockets."""
+class Flow(NamedTuple):
+    """A transport with its two ends; for TCP and TLS one connection, for UDP a pair of sockets.
+
+    A tuple, because each message makes one and looks it up several times.
+    """
 
     transport: str
     """``udp``, ``tcp`` or ``tls``."""

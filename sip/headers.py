@@ -25,6 +25,10 @@ _VIA = re.compile(
 )
 # What nearly all addresses look like; the rest takes the longer way.
 _USUAL_ADDRESS = re.compile(r"<([^<>\"\s]+)>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?\Z")
+_USUAL_TAG = re.compile(
+    r"<sips?:[A-Za-z0-9_.\-+]+@[A-Za-z0-9.\-]+(?::\d{1,4})?>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?\Z",
+    re.ASCII,
+)
 _CSEQ = re.compile(r"\s*(\d{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)\s*\Z", re.ASCII)
 # Where a challenge begins: a scheme and its first parameter, or a scheme and its one token.
 _CHALLENGE = re.compile(
@@ -269,6 +273,12 @@ def parse_name_addr(text: str) -> NameAddr:
         raise MalformedMessage(f"text after the address: {text[:80]!r}")
     display = display or _unquoted_display(before)
     return NameAddr(display, parse_uri(address), parse_parameters(tail) if tail else {})
+
+
+def usual_tag(text: str) -> str | None:
+    """Return the tag of an address of the usual form, empty without one; None for other forms."""
+    usual = _USUAL_TAG.match(text)
+    return None if usual is None else usual[1] or ""
 
 
 def parse_cseq(text: str) -> CSeq:

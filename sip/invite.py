@@ -277,8 +277,8 @@ class InviteUsage:
 
         Source: RFC 3261 section 12.2.2.
         """
-        local = request.to.tag or ""
-        record = self._by_dialog.get((request.call_id, local, request.from_.tag or ""))
+        local = request.to_tag
+        record = self._by_dialog.get((request.call_id, local, request.from_tag))
         if record is None and local:
             record = self._by_dialog.get((request.call_id, local, ""))
         return None if record is None else record.key

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 from .errors import LocalProtocolError, MalformedMessage
 from .headers import (
@@ -17,9 +17,11 @@ from .headers import (
     parse_name_addr,
     parse_via,
     split_values,
+    usual_tag,
 )
 from .uri import SipUri
 
+_S = TypeVar("_S")
 _T = TypeVar("_T")
 
 # RFC 3261 7.3.3 and the registry of header fields.
@@ -139,11 +141,20 @@ class Headers:
     holds bytes that are not UTF-8 as surrogate escapes, so that they leave as they came.
     """
 
-    __slots__ = ("_items", "_keys")
+    __slots__ = ("_items", "_keys", "typed")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         self._items = list(items)
         self._keys = [KNOWN_NAMES.get(name) or header_key(name) for name, _ in self._items]
+        self.typed: dict[str, Any] = {}
+        """What was parsed of the fields, for the message; empty after each change."""
+
+    @classmethod
+    def of_known(cls, items: list[tuple[str, str]], keys: list[str]) -> Headers:
+        """Take fields whose keys the caller has found already; both lists become its own."""
+        made = cls.__new__(cls)
+        made._items, made._keys, made.typed = items, keys, {}
+        return made
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of a name."""
@@ -164,6 +175,7 @@ class Headers:
         """Append a field after all others."""
         self._items.append((name, value))
         self._keys.append(header_key(name))
+        self.typed.clear()
 
     def set(self, name: str, value: str) -> None:
         """Replace all fields of a name by one at the place of the first, or append it."""
@@ -175,11 +187,13 @@ class Headers:
         self.remove(name)
         self._items.insert(place, (name, value))
         self._keys.insert(place, key)
+        self.typed.clear()
 
     def prepend(self, name: str, value: str) -> None:
         """Put a field before all others."""
         self._items.insert(0, (name, value))
         self._keys.insert(0, header_key(name))
+        self.typed.clear()
 
     def remove(self, name: str) -> None:
         """Drop all fields of a name; it need not be there."""
@@ -188,6 +202,7 @@ class Headers:
             item for have, item in zip(self._keys, self._items, strict=True) if have != key
         ]
         self._keys = [have for have in self._keys if have != key]
+        self.typed.clear()
 
     def copy(self) -> Headers:
         """Return an independent copy."""
@@ -209,12 +224,13 @@ class Headers:
 
         Routing fields stand first, Content-Type last, the others keep their order.
         """
-        ranked = sorted(
-            (_RANK.get(key, _RANK_OF_OTHERS), place)
-            for place, key in enumerate(self._keys)
-            if key != "content-length"
-        )
-        return [self._items[place] for _, place in ranked]
+        ranks = [_RANK.get(key, _RANK_OF_OTHERS) for key in self._keys]
+        items = self._items
+        if ranks != sorted(ranks):
+            items = [items[place] for place in sorted(range(len(ranks)), key=ranks.__getitem__)]
+        if "content-length" in self._keys:
+            items = [item for item in items if header_key(item[0]) != "content-length"]
+        return items
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and header_key(name) in self._keys
@@ -247,14 +263,13 @@ class Headers:
 class _Typed:
     """The typed values that requests and responses share.
 
-    Each is parsed at its first use and again only when its text has changed. All raise
+    Each is parsed at its first use and again only when the headers have changed. All raise
     ``MalformedMessage`` where the text is missing or broken.
     """
 
     __slots__ = ()
 
     headers: Headers
-    _parsed: dict[str, tuple[object, object]]
 
     @property
     def call_id(self) -> str:
@@ -264,22 +279,45 @@ class _Typed:
     @property
     def cseq(self) -> CSeq:
         """The CSeq."""
-        return self._value("CSeq", self._required("CSeq"), parse_cseq)
+        known: CSeq | None = self.headers.typed.get("CSeq")
+        return known or self._read("CSeq", self._required("CSeq"), parse_cseq)
 
     @property
     def from_(self) -> NameAddr:
         """The From address."""
-        return self._value("From", self._required("From"), parse_name_addr)
+        known: NameAddr | None = self.headers.typed.get("From")
+        return known or self._read("From", self._required("From"), parse_name_addr)
+
+    @property
+    def from_tag(self) -> str:
+        """The tag in From, empty when there is none; cheaper than the whole address."""
+        return self._tag("From")
 
     @property
     def to(self) -> NameAddr:
         """The To address."""
-        return self._value("To", self._required("To"), parse_name_addr)
+        known: NameAddr | None = self.headers.typed.get("To")
+        return known or self._read("To", self._required("To"), parse_name_addr)
+
+    @property
+    def to_tag(self) -> str:
+        """The tag in To, empty when there is none; cheaper than the whole address."""
+        return self._tag("To")
 
     @property
     def vias(self) -> list[Via]:
         """All Via values, topmost first. Empty when there are none."""
-        return list(self._value("Via", self.headers.get_all("Via"), _parse_vias))
+        known: list[Via] | None = self.headers.typed.get("Via")
+        return list(known or self._read("Via", self.headers.get_all("Via"), _parse_vias))
+
+    @property
+    def top_via(self) -> Via:
+        """The topmost Via."""
+        known: list[Via] | None = self.headers.typed.get("Via")
+        vias = known or self._read("Via", self.headers.get_all("Via"), _parse_vias)
+        if not vias:
+            raise MalformedMessage("Via is missing")
+        return vias[0]
 
     @property
     def contact(self) -> NameAddr | None:
@@ -287,7 +325,8 @@ class _Typed:
         text = self.headers.get("Contact")
         if text is None or text.strip() in ("", "*"):
             return None
-        return self._value("Contact", text, _parse_first_name_addr)
+        known: NameAddr | None = self.headers.typed.get("Contact")
+        return known or self._read("Contact", text, _parse_first_name_addr)
 
     @property
     def expires(self) -> int | None:
@@ -318,12 +357,17 @@ class _Typed:
             raise MalformedMessage(f"{name} is missing")
         return text
 
-    def _value(self, name: str, source: object, parse: Callable[..., _T]) -> _T:
-        have = self._parsed.get(name)
-        if have is not None and have[0] == source:
-            return cast("_T", have[1])  # only ever written below, under the same name
+    def _tag(self, name: str) -> str:
+        known: NameAddr | str | None = self.headers.typed.get(name)
+        if isinstance(known, NameAddr):
+            return known.tag or ""
+        text = self._required(name)
+        tag = usual_tag(text)
+        return (self._read(name, text, parse_name_addr).tag or "") if tag is None else tag
+
+    def _read(self, name: str, source: _S, parse: Callable[[_S], _T]) -> _T:
         value = parse(source)
-        self._parsed[name] = (source, value)
+        self.headers.typed[name] = value
         return value
 
 
@@ -339,14 +383,14 @@ class Request(_Typed):
     body: bytes = b""
     raw: bytes = field(default=b"", init=False, repr=False, compare=False)
     """The bytes that it was read from, to the end of its body; empty when it was made here."""
-    _parsed: dict[str, tuple[object, object]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _uri: tuple[str, SipUri] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def request_uri(self) -> SipUri:
         """The Request-URI, parsed."""
-        return self._value("Request-URI", self.uri, SipUri.parse)
+        if self._uri is None or self._uri[0] != self.uri:
+            self._uri = (self.uri, SipUri.parse(self.uri))
+        return self._uri[1]
 
     def to_bytes(self) -> bytes:
         """Write the message; Content-Length is always that of the body.
@@ -369,9 +413,6 @@ class Response(_Typed):
     body: bytes = b""
     raw: bytes = field(default=b"", init=False, repr=False, compare=False)
     """The bytes that it was read from, to the end of its body; empty when it was made here."""
-    _parsed: dict[str, tuple[object, object]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
 
     def to_bytes(self) -> bytes:
         """Write the message; Content-Length is always that of the body.
@@ -418,7 +459,7 @@ def make_response(
         value = request.headers.get(name)
         if value is None:
             continue
-        if name == "To" and to_tag is not None and _may_have_tag(request):
+        if name == "To" and to_tag is not None and _lacks_tag(request):
             value = f"{value};tag={to_tag}"
         copied.append((name, value))
     if status == 100 and (timestamp := request.headers.get("Timestamp")) is not None:
@@ -427,9 +468,9 @@ def make_response(
     return Response(status, phrase, Headers([*copied, *headers]), body)
 
 
-def _may_have_tag(request: Request) -> bool:
+def _lacks_tag(request: Request) -> bool:
     try:
-        return request.to.tag is None
+        return usual_tag(request.headers.get("To") or "") == "" or request.to.tag is None
     except MalformedMessage:
         return False  # it goes back as it came, in the 400 that says so
 

@@ -340,7 +340,7 @@ class Notifier:
     # Within.
 
     def _dialog_of(self, request: Request) -> Dialog | None:
-        records = self._by_dialog.get(_dialog_id(request)) if request.to.tag else None
+        records = self._by_dialog.get(_dialog_id(request)) if request.to_tag else None
         return records[0].dialog if records else None
 
     def _feed(self, record: NotifierRecord, given: NotifierInput, now: float) -> bool:
@@ -439,7 +439,7 @@ def subscription_identity(request: Request) -> Hashable:
 
 
 def _dialog_id(request: Request) -> DialogId:
-    return (request.call_id, request.to.tag or "", request.from_.tag or "")
+    return (request.call_id, request.to_tag, request.from_tag)
 
 
 def _ended(by: str) -> Callable[[NotifierRecord], Event]:

@@ -84,7 +84,7 @@ class Gate:
 
     def admits(self, flow: Flow, request: Request, now: float) -> bool:
         """Tell whether a new request is served; nothing but its head is looked at."""
-        if request.method in ALWAYS_SERVED or request.to.tag:
+        if request.method in ALWAYS_SERVED or request.to_tag:
             return True
         is_known = self._is_known is not None and self._is_known(flow)
         if is_known:

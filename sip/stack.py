@@ -388,7 +388,7 @@ class SipStack:
     def _is_full(self, request: Request, call: CallKey | None) -> bool:
         if len(self._servers) >= self._limits.transactions:
             return True
-        if call is not None or request.to.tag:
+        if call is not None or request.to_tag:
             return False
         if request.method == "INVITE":
             return len(self.calls) >= self._limits.calls
@@ -433,7 +433,7 @@ class SipStack:
             self._receive_cancel(request, key, now)
         elif call is not None:
             self.calls.receive_request(call, request, key, flow, now)
-        elif request.method == "BYE" or (request.to.tag and request.method in _DIALOG_METHODS):
+        elif request.method == "BYE" or (request.to_tag and request.method in _DIALOG_METHODS):
             self.count("unknown_dialog")
             self.send_response(key, make_response(request, 481, to_tag=self._token()), now)
         elif request.method == "INVITE":
@@ -451,7 +451,7 @@ class SipStack:
             if ours is not None:
                 self.subscriber.receive_notify(ours, request, key, flow, now)
             return ours is not None
-        if not request.to.tag:
+        if not request.to_tag:
             return False
         theirs = self.notifier.find(request)
         if theirs is not None:

@@ -145,7 +145,7 @@ class Subscriber:
             raise LocalProtocolError("a subscription needs a SUBSCRIBE with an Event")
         first = request.body
         record = SubscriberRecord(self._serial(), request, flow, body or (lambda: first))
-        dialog_set = (request.call_id, request.from_.tag or "")
+        dialog_set = (request.call_id, request.from_tag)
         shared = next((r.dialog for r in self._by_set.get(dialog_set, ()) if r.dialog), None)
         if shared is not None:
             record.dialog = shared
@@ -197,7 +197,7 @@ class Subscriber:
 
         Source: RFC 6665 section 4.4.1.
         """
-        records = self._by_set.get((request.call_id, request.to.tag or ""))
+        records = self._by_set.get((request.call_id, request.to_tag))
         if not records:
             return None
         if len(records) == 1:
@@ -219,7 +219,7 @@ class Subscriber:
             RemoteProtocolError: Its CSeq is out of order.
         """
         record = self._records[subscription]
-        if record.dialog is not None and record.dialog.remote_tag == (request.from_.tag or ""):
+        if record.dialog is not None and record.dialog.remote_tag == request.from_tag:
             record.dialog.accept(request)
         record.notify_sequence = request.cseq.number
         status = parse_status(request.headers.get("Subscription-State"))
@@ -351,7 +351,7 @@ class Subscriber:
 
     def _release(self, record: SubscriberRecord, now: float) -> None:
         self._records.pop(record.key, None)
-        dialog_set = (record.request.call_id, record.request.from_.tag or "")
+        dialog_set = (record.request.call_id, record.request.from_tag)
         others = [r for r in self._by_set.pop(dialog_set, ()) if r is not record]
         if others:
             self._by_set[dialog_set] = others

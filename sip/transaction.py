@@ -540,7 +540,7 @@ def server_key(request: Request, *, method: str | None = None) -> TransactionKey
     via = request.vias[0]
     branch = via.branch or ""
     if not branch.lower().startswith(MAGIC_COOKIE.lower()):
-        branch = f"{request.uri} {request.from_.tag or ''} {branch}"
+        branch = f"{request.uri} {request.from_tag} {branch}"
     own = method or request.method
     return TransactionKey(
         is_client=False,
