@@ -179,14 +179,16 @@ class Headers:
 
     def set(self, name: str, value: str) -> None:
         """Replace all fields of a name by one at the place of the first, or append it."""
-        key = header_key(name)
+        key = KNOWN_NAMES.get(name) or header_key(name)
         if key not in self._keys:
             self.add(name, value)
             return
         place = self._keys.index(key)
-        self.remove(name)
-        self._items.insert(place, (name, value))
-        self._keys.insert(place, key)
+        if self._keys.count(key) > 1:
+            self.remove(name)
+            self._items.insert(place, (name, value))
+            self._keys.insert(place, key)
+        self._items[place] = (name, value)
         self.typed.clear()
 
     def prepend(self, name: str, value: str) -> None:
@@ -210,7 +212,7 @@ class Headers:
 
     def count(self, name: str) -> int:
         """Return the number of fields of a name."""
-        return self._keys.count(header_key(name))
+        return self._keys.count(KNOWN_NAMES.get(name) or header_key(name))
 
     def repeated(self) -> frozenset[str]:
         """Return the names that stand there more than once: long form, lower case."""
@@ -233,7 +235,7 @@ class Headers:
         return items
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and header_key(name) in self._keys
+        return isinstance(name, str) and (KNOWN_NAMES.get(name) or header_key(name)) in self._keys
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._items)

@@ -216,9 +216,10 @@ class SipStack:
         if transaction is None:
             self.count("response_without_transaction")
             return
+        request = transaction.request
         transaction.respond(response, now)
-        if self._admission is not None and response.status >= 200:
-            self._admission.settle(transaction.flow, transaction.request, response, now)
+        if self._admission is not None and request is not None and response.status >= 200:
+            self._admission.settle(transaction.flow, request, response, now)
         self._reap(transaction)
 
     def abandon(self, key: TransactionKey, now: float) -> None:
@@ -349,8 +350,6 @@ class SipStack:
             self._refuse(flow, exc, now, message if isinstance(message, Request) else None)
 
     def _receive_response(self, flow: Flow, response: Response, now: float) -> None:
-        if not response.vias:
-            raise MalformedMessage("a response without Via")
         transaction = self._clients.get(response_key(response))
         if transaction is None:
             self.count("stray_response")
@@ -360,8 +359,6 @@ class SipStack:
             self._reap(transaction)
 
     def _receive_request(self, flow: Flow, request: Request, now: float) -> None:
-        if not request.vias:
-            raise MalformedMessage("a request without Via")
         if request.cseq.method != request.method:
             raise MalformedMessage("CSeq names another method")
         key = server_key(request)
@@ -383,7 +380,7 @@ class SipStack:
         ):
             self._turn_away(flow, request)
             return
-        self._begin(flow, request, call, now)
+        self._begin(flow, request, key, call, now)
 
     def _is_full(self, request: Request, call: CallKey | None) -> bool:
         if len(self._servers) >= self._limits.transactions:
@@ -406,7 +403,9 @@ class SipStack:
             self.count("request_dropped")
         self._reap(known)
 
-    def _begin(self, flow: Flow, request: Request, call: CallKey | None, now: float) -> None:
+    def _begin(
+        self, flow: Flow, request: Request, key: TransactionKey, call: CallKey | None, now: float
+    ) -> None:
         transaction = ServerTransaction(
             request,
             flow,
@@ -414,8 +413,8 @@ class SipStack:
             heap=self._heap,  # type: ignore[arg-type]
             send=self.send_bytes,
             report=self._report_server,
+            key=key,
         )
-        key = transaction.key
         self._servers[key] = transaction
         self._by_flow.setdefault(flow, set()).add(key)
         transaction.start(now)
@@ -515,8 +514,8 @@ class SipStack:
         elif action is Action.REPORT_FLOW_LOST:
             self.calls.transaction_failed(transaction.key, now, flow_lost=True)
         elif action is Action.REPORT_TIMEOUT:
-            invite = transaction.request.method == "INVITE"
-            self.count("unacknowledged_in" if invite else "unanswered_in")
+            is_invite = transaction.method == "INVITE"
+            self.count("unacknowledged_in" if is_invite else "unanswered_in")
 
     def _find(self, key: TransactionKey) -> ClientTransaction | ServerTransaction | None:
         return self._clients.get(key) if key.is_client else self._servers.get(key)
@@ -545,9 +544,16 @@ def _fill_via(request: Request, flow: Flow) -> None:
 
     Source: RFC 3261 section 18.2.1, RFC 3581 section 4.
     """
-    vias = request.vias
     host, port = flow.remote
-    top = vias[0]
+    top = request.top_via
+    text = request.headers.get("Via") or ""
+    if text.count(";rport") == 1 and (text.endswith(";rport") or ";rport;" in text):
+        is_plain = "," not in text and '"' not in text and "received" not in top.parameters
+        if is_plain and request.headers.count("Via") == 1:
+            filled = text.replace(";rport", f";rport={port}", 1) + f";received={host}"
+            request.headers.set("Via", filled)
+            return
+    vias = request.vias
     parameters = dict(top.parameters)
     if top.wants_rport:
         parameters["rport"] = str(port)

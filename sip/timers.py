@@ -1,6 +1,7 @@
 """The timer values of RFC 3261 and a heap of pending timers."""
 
 import heapq
+from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -35,21 +36,38 @@ class Timers:
 class TimerHeap(Generic[Key]):
     """Pending timers, each under a key of its owner; arming a key again moves its timer."""
 
-    __slots__ = ("_due", "_heap", "_serial")
+    __slots__ = ("_due", "_heap", "_runs", "_serial")
 
     def __init__(self) -> None:
-        self._due: dict[Key, tuple[float, int]] = {}
+        self._due: dict[Key, tuple[float, int, Key]] = {}
         self._heap: list[tuple[float, int, Key]] = []
+        self._runs: dict[float, deque[tuple[float, int, Key]]] = {}
         self._serial = 0
 
     def __len__(self) -> int:
         return len(self._due)
 
-    def arm(self, key: Key, when: float) -> None:
-        """Let ``key`` fire at ``when``; an earlier setting of the same key is forgotten."""
+    def arm(self, key: Key, when: float, *, run: float | None = None) -> None:
+        """Let ``key`` fire at ``when``; an earlier setting of the same key is forgotten.
+
+        Args:
+            key: What fires.
+            when: The time.
+            run: The duration, of the few that most timers have: those of one run become due in
+                the order in which they were armed, so a queue does for them.
+        """
         self._serial += 1
-        self._due[key] = (when, self._serial)
-        heapq.heappush(self._heap, (when, self._serial, key))
+        self._due[key] = entry = (when, self._serial, key)
+        if run is not None:
+            queue = self._runs.get(run)
+            if queue is None:
+                queue = self._runs[run] = deque()
+            if not queue or queue[-1][0] <= when:
+                queue.append(entry)
+                if len(queue) > 2 * len(self._due) + 64:
+                    self._runs[run] = deque(one for one in queue if self._due.get(one[2]) is one)
+                return
+        heapq.heappush(self._heap, entry)
         self._compact()
 
     def cancel(self, key: Key) -> None:
@@ -58,24 +76,31 @@ class TimerHeap(Generic[Key]):
 
     def next_timeout(self) -> float | None:
         """Return when the earliest timer fires; None when nothing is armed."""
-        while self._heap:
-            when, serial, key = self._heap[0]
-            if self._due.get(key) == (when, serial):
-                return when
-            heapq.heappop(self._heap)
-        return None
+        first = self._first()
+        return None if first is None else first[0]
 
     def pop_due(self, now: float) -> Key | None:
         """Take out one timer that is due at ``now``, the earliest first; None when none is."""
-        when = self.next_timeout()
-        if when is None or when > now:
+        first = self._first()
+        if first is None or first[0] > now:
             return None
-        key = heapq.heappop(self._heap)[2]
-        del self._due[key]
-        return key
+        del self._due[first[2]]  # what is not due leaves heap and queues when it stands first
+        return first[2]
+
+    def _first(self) -> tuple[float, int, Key] | None:
+        due, heap = self._due, self._heap
+        while heap and due.get(heap[0][2]) is not heap[0]:
+            heapq.heappop(heap)
+        first = heap[0] if heap else None
+        for queue in self._runs.values():
+            while queue and due.get(queue[0][2]) is not queue[0]:
+                queue.popleft()
+            if queue and (first is None or queue[0][:2] < first[:2]):
+                first = queue[0]
+        return first
 
     def _compact(self) -> None:
         # Cancelled timers stay in the heap until they surface; a busy stack cancels most of them.
         if len(self._heap) > 64 and len(self._heap) > 2 * len(self._due):
-            self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[:2]]
+            self._heap = [entry for entry in self._heap if self._due.get(entry[2]) is entry]
             heapq.heapify(self._heap)

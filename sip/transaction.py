@@ -17,6 +17,8 @@ MAGIC_COOKIE = "z9hG4bK"
 class State(Enum):
     """States of RFC 3261 figures 5 to 8 and of RFC 6026."""
 
+    __hash__ = object.__hash__  # members are single; Enum's own is slow, and tables hash them
+
     CALLING = auto()
     TRYING = auto()
     PROCEEDING = auto()
@@ -28,6 +30,8 @@ class State(Enum):
 
 class Input(Enum):
     """What can happen to a transaction."""
+
+    __hash__ = object.__hash__
 
     START = auto()
     PROVISIONAL = auto()
@@ -54,6 +58,8 @@ class Input(Enum):
 
 class Action(Enum):
     """What a row asks for."""
+
+    __hash__ = object.__hash__
 
     SEND = auto()
     SEND_ACK = auto()
@@ -281,7 +287,7 @@ Send = Callable[[Flow, bytes], None]
 class TransactionClock:
     """The timers of one transaction within the heap of its stack."""
 
-    __slots__ = ("_armed", "_heap", "_key", "_reliable", "_timers")
+    __slots__ = ("_armed", "_growing", "_heap", "_key", "_reliable", "_timers")
 
     def __init__(
         self,
@@ -295,7 +301,9 @@ class TransactionClock:
         self._reliable = reliable
         self._timers = timers
         self._heap = heap
-        self._armed: dict[Input, float] = {}
+        self._armed: tuple[Input, ...] = ()
+        self._growing = 0.0
+        """The last interval of timer A, E or G, of which a transaction has only one."""
 
     def arm(self, action: Action, now: float) -> Input | None:
         """Arm what ``action`` names; return the input of a timer that is over at once."""
@@ -304,20 +312,24 @@ class TransactionClock:
             return None
         if self._reliable and rule.reliable is OnReliable.AT_ONCE:
             return rule.fires
+        fires = rule.fires
         interval = rule.first(self._timers)
         if rule.growth:
-            interval = self._armed.get(rule.fires, interval) * rule.growth
+            interval = self._growing * rule.growth
         if rule.longest is not None:
             interval = min(interval, rule.longest(self._timers))
-        self._armed[rule.fires] = interval
-        self._heap.arm((self._key, rule.fires), now + interval)
+        if rule.reliable is OnReliable.NOT_USED:
+            self._growing = interval
+        if fires not in self._armed:
+            self._armed += (fires,)
+        self._heap.arm((self._key, fires), now + interval, run=interval)
         return None
 
     def stop(self) -> None:
         """Cancel every timer of this transaction."""
         for fires in self._armed:
             self._heap.cancel((self._key, fires))
-        self._armed.clear()
+        self._armed = ()
 
 
 class ClientTransaction:
@@ -411,7 +423,17 @@ class ServerTransaction:
     Source: RFC 3261 section 17.2, RFC 6026 section 7.1.
     """
 
-    __slots__ = ("_clock", "_data", "_machine", "_report", "_send", "flow", "key", "request")
+    __slots__ = (
+        "_clock",
+        "_data",
+        "_machine",
+        "_report",
+        "_send",
+        "flow",
+        "key",
+        "method",
+        "request",
+    )
 
     def __init__(
         self,
@@ -422,10 +444,13 @@ class ServerTransaction:
         heap: TimerHeap[TransactionTimer],
         send: Send,
         report: Callable[["ServerTransaction", Action, Request | None, float], None],
+        key: TransactionKey | None = None,
     ) -> None:
-        self.request = request
+        self.method = request.method
+        self.request: Request | None = request
+        """None after the final response: thousands of answered transactions wait for timer J."""
         self.flow = flow
-        self.key = server_key(request)
+        self.key = key or server_key(request)
         self._data: bytes | None = None
         self._send = send
         self._report = report
@@ -465,9 +490,11 @@ class ServerTransaction:
             actions = self._machine.command(given)
         except LocalProtocolError as exc:
             raise LocalProtocolError(
-                f"{self.request.method} was answered before: {response.status} is too late"
+                f"{self.method} was answered before: {response.status} is too late"
             ) from exc
         self._data = response.to_bytes()
+        if given is not Input.PROVISIONAL:
+            self.request = None
         self._perform(actions, None, now)
 
     def take(self, given: Input, now: float) -> bool:
@@ -505,7 +532,7 @@ def client_key(request: Request) -> TransactionKey:
     """Return the key of the client transaction of a request that carries our Via."""
     return TransactionKey(
         is_client=True,
-        branch=(request.vias[0].branch or "").lower(),
+        branch=request.top_via.branch.lower(),
         sent_by="",
         method=request.method,
     )
@@ -518,7 +545,7 @@ def response_key(response: Response) -> TransactionKey:
     """
     return TransactionKey(
         is_client=True,
-        branch=(response.vias[0].branch or "").lower(),
+        branch=response.top_via.branch.lower(),
         sent_by="",
         method=response.cseq.method,
     )
@@ -537,17 +564,17 @@ def server_key(request: Request, *, method: str | None = None) -> TransactionKey
 
     Source: RFC 3261 section 17.2.3.
     """
-    via = request.vias[0]
-    branch = via.branch or ""
-    if not branch.lower().startswith(MAGIC_COOKIE.lower()):
+    via = request.top_via
+    branch = via.branch
+    if not branch.startswith(MAGIC_COOKIE) and not branch.lower().startswith(MAGIC_COOKIE.lower()):
         branch = f"{request.uri} {request.from_tag} {branch}"
     own = method or request.method
     return TransactionKey(
-        is_client=False,
-        branch=branch,
-        sent_by=f"{via.host}:{via.port or 5060}".lower(),
-        method="INVITE" if own == "ACK" else own,
-        sequence=f"{request.cseq.number} {request.call_id}",
+        False,
+        branch,
+        f"{via.host}:{via.port or 5060}".lower(),
+        "INVITE" if own == "ACK" else own,
+        f"{request.cseq.number} {request.call_id}",
     )
 
 
