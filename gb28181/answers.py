@@ -6,12 +6,13 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from sip.endpoint import IncomingInvite
+from sip.endpoint import IncomingInvite, IncomingSubscribe
 from sip.errors import SipError
 
 from .catalog import pages
 from .dispatch import ALLOW
 from .errors import MalformedCommand
+from .manscdp.catalog import CatalogQuery
 from .manscdp.codec import decode, encode
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sip.endpoint import IncomingRequest
 
     from .link import Link
-    from .manscdp.catalog import CatalogItem, CatalogQuery
+    from .manscdp.catalog import CatalogItem
     from .manscdp.schema import Message
 
 logger = logging.getLogger("gb28181.answers")
@@ -46,6 +47,7 @@ class Answers:
         link: Link,
         commands: Mapping[type[Any], Callable[[Any], Awaitable[None]]],
         invite: Callable[[IncomingInvite], Coroutine[Any, Any, None]],
+        subscribe: Callable[[IncomingSubscribe], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         """Take the role's table.
 
@@ -53,16 +55,20 @@ class Answers:
             link: Where commands come from and answers go.
             commands: What serves a command, by its class.
             invite: Serves an INVITE.
+            subscribe: Serves a SUBSCRIBE to the catalogue; nobody can subscribe when None.
         """
         self.unknown: Counter[str] = Counter()
         self._link = link
         self._commands = commands
         self._invite = invite
+        self._subscribe = subscribe
 
     def handle(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
         """Serve one request of the platform above."""
         if isinstance(incoming, IncomingInvite):
             return self._invite(incoming)
+        if isinstance(incoming, IncomingSubscribe) and self._subscribe is not None:
+            return self._subscription(incoming, self._subscribe)
         match incoming.method:
             case "MESSAGE":
                 return self._message(incoming)
@@ -107,6 +113,24 @@ class Answers:
                     break
             else:
                 return
+
+    async def _subscription(
+        self,
+        incoming: IncomingSubscribe,
+        subscribe: Callable[[IncomingSubscribe], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Only what will really be notified of is accepted (2016 J.18 to J.22, 2022 N)."""
+        try:
+            command = decode(incoming.request.body).message
+        except MalformedCommand as error:
+            logger.info("%s: subscription refused: %s", self._link.config.device_id, error)
+            incoming.respond(400)
+            return
+        if isinstance(command, CatalogQuery):
+            await subscribe(incoming)
+        else:
+            logger.info("%s: no subscription to %s", self._link.config.device_id, command.cmd_type)
+            incoming.respond(489)
 
     async def _message(self, incoming: IncomingRequest) -> None:
         if incoming.request.content_type not in CONTENT_TYPES:

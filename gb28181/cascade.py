@@ -23,6 +23,7 @@ from .manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
 from .manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
 from .media.answer import Declined, JudgedOffer, Subject, answer_to, judge_offer
 from .media.relay import Relay
+from .publisher import CatalogPublisher
 from .registration import RegistrationConfig, RegistrationState, StateChanged
 from .share import Share
 from .streams import StreamKey, StreamKind
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from sip.endpoint import IncomingCall, IncomingInvite, IncomingRequest
+    from sip.endpoint import IncomingCall, IncomingInvite, IncomingRequest, IncomingSubscribe
 
     from .media.relay import MediaSink
     from .platform import Platform
@@ -117,7 +118,9 @@ class Cascade:
         self.share = share or Share()
         self.nameplate = nameplate or Nameplate(name="gateway", model="gateway")
         self.viewers: list[UpperViewer] = []
+        self.publisher = CatalogPublisher(platform.id, self._tree, edition=upper.edition)
         self._answers: Answers | None = None
+        self._work: list[asyncio.Task[None]] = []
         self.link: Link | None = None
         self._states: list[asyncio.Queue[StateChanged]] = []
 
@@ -151,7 +154,13 @@ class Cascade:
                 DeviceControl: self._control,
             },
             self._invite,
+            self._subscribed,
         )
+        spawn = station.supervisor.spawn
+        self._work = [
+            spawn(self.publisher.run(), name=f"publisher for {self.upper.id}"),
+            spawn(self._look_for_changes(), name=f"changes for {self.upper.id}"),
+        ]
         station.dispatcher.attach(self, first=True)
         station.knows.append(self.link.is_from_server)
         self.link.start()
@@ -160,6 +169,8 @@ class Cascade:
         """End what goes up, unregister. Idempotent."""
         if self.link is None or not self.platform.station.supervisor.is_running:
             return
+        for task in self._work:
+            task.cancel()
         for viewer in tuple(self.viewers):
             await viewer.call.bye(reason="shutdown", timeout=2.0)
         await self.link.stop()
@@ -227,6 +238,17 @@ class Cascade:
             items = [item for item in items if item.device_id == query.device_id]
         # One page that fails is sent once more; then the upper's own clock decides (07, 4).
         await self._require_answers().send_catalog(query, items, tries=2)
+
+    async def _subscribed(self, incoming: IncomingSubscribe) -> None:
+        if not self.publisher.has_room:
+            incoming.respond(503)
+            return
+        await self.publisher.add(incoming.accept())
+
+    async def _look_for_changes(self) -> None:
+        async with self.platform.events() as events:
+            async for _ in events:
+                self.publisher.note_change()
 
     def _tree(self) -> list[CatalogItem]:
         plate, own_id = self.nameplate, self.platform.id

@@ -121,8 +121,9 @@ class Catalog:
             if item.device_id:
                 fresh.pop(item.device_id, None)
                 fresh[item.device_id] = item
-        if len(fresh) > 1:
-            # Beside others it is the device itself; alone it is a camera that is its own channel.
+        if len(fresh) > 1 or kind_of(self.device_id) is IdKind.SYSTEM:
+            # Beside others it is the device itself; alone it is a camera that is its own channel,
+            # unless it is a platform, which is never one.
             fresh.pop(self.device_id, None)
         return fresh
 

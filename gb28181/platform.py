@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sip.auth import DigestServer, Ha1
 
+from .alarms import AlarmHandler, Alarms
 from .answers import CONTENT_TYPES
 from .channel import Channel, lost
 from .commands import Commands
@@ -26,7 +27,8 @@ from .events import (
     EventReader,
     PlatformEvent,
 )
-from .manscdp.alarm import AlarmNotify, AlarmResponse
+from .identifiers import IdKind, kind_of
+from .manscdp.alarm import AlarmNotify
 from .manscdp.catalog import CatalogNotify
 from .manscdp.codec import Decoded, decode
 from .manscdp.keepalive import KeepaliveNotify
@@ -46,13 +48,14 @@ from .remote_device import RemoteDevice
 from .ssrc import Ssrc, SsrcPool
 from .station import DEFAULT_MEDIA_PORTS, Station, authority
 from .streams import StreamKey, StreamTable
+from .subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
     from types import TracebackType
     from typing import Any
 
-    from sip.endpoint import IncomingRequest
+    from sip.endpoint import IncomingRequest, Notification
     from sip.flow import Flow
     from sip.timers import Timers
     from sip.trace import TraceRecord
@@ -66,12 +69,10 @@ logger = logging.getLogger("gb28181.platform")
 
 Password = str | Ha1 | None
 PasswordLookup = Callable[[str], Password | Awaitable[Password]]
-AlarmHandler = Callable[[Alarm], Awaitable[None]]
 
 BEIJING = timezone(timedelta(hours=8))
 """The standard's time, written without a zone (9.10.1)."""
 
-_ALARM_TRIES = 3
 _CATALOGS_AT_ONCE = 32
 """How many catalogues are asked for at a time, when a whole county registers at once."""
 
@@ -103,6 +104,7 @@ class Platform:
         linger: float = 5.0,
         asks_catalog: bool = True,
         catalog_interval: float = 3600.0,
+        subscribes_to: Callable[[str], bool] | None = None,
         network: RoleNetwork | None = None,
         plane: MediaPlane | None = None,
         timers: Timers | None = None,
@@ -129,6 +131,7 @@ class Platform:
             linger: Seconds from the last reader to BYE.
             asks_catalog: Whether the catalogue is asked for when a device comes online, and again.
             catalog_interval: Seconds after which it is asked for again.
+            subscribes_to: To whose catalogue we subscribe, by device id; to platforms' when None.
             network: Where sockets are opened; the operating system's when None.
             plane: Where media is handled; this process when None.
             timers: SIP timers.
@@ -159,6 +162,8 @@ class Platform:
         )
         self.station.knows.append(lambda flow: bool(self.registrar.devices_at(flow)))
         self.commands = Commands(self)
+        self.subscriptions = Subscriptions(self)
+        self.alarms = Alarms(self.commands)
         self.ssrcs = SsrcPool(platform_id, start=1 + secrets.randbelow(9999))
         self.streams = StreamTable(self.station.supervisor, self._open_stream, linger=linger)
         self._password_for = password_for
@@ -168,9 +173,9 @@ class Platform:
         self._media_timeout = media_timeout
         self._asks_catalog = asks_catalog
         self._catalog_interval = catalog_interval
+        self._subscribes_to = subscribes_to or _is_platform
         self._owners: dict[str, str] = {}
         self._readers: list[EventReader] = []
-        self._alarm_handlers: list[AlarmHandler] = []
         self._wake = asyncio.Event()
         self._asking = asyncio.Semaphore(_CATALOGS_AT_ONCE)
 
@@ -271,7 +276,7 @@ class Platform:
         ``Response/Alarm`` goes out when all handlers have returned: after an alarm a device stays
         silent until it is reset, so an alarm that nobody kept must not be acknowledged.
         """
-        self._alarm_handlers.append(handler)
+        self.alarms.handlers.append(handler)
         return handler
 
     def owner_of(self, channel_id: str) -> RemoteDevice | None:
@@ -367,6 +372,24 @@ class Platform:
         incoming.respond(200)
         return self._take(device, decoded)
 
+    def take_notification(self, device: RemoteDevice, notification: Notification) -> None:
+        """Take a NOTIFY of a subscription of ours; its sender counts as alive."""
+        self.registrar.touch(device.id, notification.flow, self._now())
+        if not notification.body:
+            return
+        try:
+            decoded = decode(notification.body, hint_charset=device.charset)
+        except MalformedCommand as error:
+            logger.info("%s: notification refused: %s", device.id, error)
+            notification.respond(400)
+            return
+        device.charset = decoded.charset
+        work = self._take(device, decoded)
+        if work is not None:
+            self.station.supervisor.spawn(
+                work, name=f"notification of {device.id}", on_fault=lambda _: None
+            )
+
     def _take(self, device: RemoteDevice, decoded: Decoded) -> Coroutine[Any, Any, None] | None:
         message = decoded.message
         match message:
@@ -374,39 +397,15 @@ class Platform:
                 return None
             case CatalogNotify():
                 self.catalog_changed(device, device.tree.notify(message))
-                return None
+                # News of what we do not know means that our picture is too old.
+                return self._ask_catalog(device) if device.tree.strangers else None
             case AlarmNotify():
-                return self._alarm(Alarm(device=device, notify=message))
+                alarm = Alarm(device=device, notify=message)
+                self._publish(alarm)
+                return self.alarms.take(alarm)
         if not self.commands.feed(device.id, message):
             self.unknown_commands += 1
         return None
-
-    async def _alarm(self, alarm: Alarm) -> None:
-        """Give an alarm to every handler; acknowledge it when all have kept it."""
-        self._publish(alarm)
-        for handler in tuple(self._alarm_handlers):
-            if not await self._kept(handler, alarm):
-                return
-        response = AlarmResponse(sn=alarm.notify.sn, device_id=alarm.notify.device_id, result="OK")
-        try:
-            await self.commands.send(alarm.device, response)
-        except Gb28181Error as error:
-            logger.warning("%s: alarm not acknowledged: %s", alarm.device.id, error)
-
-    async def _kept(self, handler: AlarmHandler, alarm: Alarm) -> bool:
-        for attempt in range(1, _ALARM_TRIES + 1):
-            try:
-                async with asyncio.timeout(10.0):
-                    await handler(alarm)
-            except Exception as error:  # the user's handler is a boundary
-                logger.error(
-                    "alarm of %s: handler failed, try %d of %d",
-                    alarm.device.id, attempt, _ALARM_TRIES, exc_info=error,
-                )  # fmt: skip
-                await asyncio.sleep(attempt)
-            else:
-                return True
-        return False
 
     # Devices come and go --------------------------------------------------------------------
 
@@ -426,6 +425,7 @@ class Platform:
             case Offline():
                 self._went(event)
             case Refreshed() | Moved():
+                self.subscriptions.move(self.device(event.binding.device_id))
                 logger.debug("%s: %s", event.binding.device_id, type(event).__name__)
 
     def _came(self, device: RemoteDevice) -> None:
@@ -434,6 +434,8 @@ class Platform:
         logger.info("%s is online at %s:%d (%s)", device.id, *binding.flow.remote,
                     binding.flow.transport)  # fmt: skip
         self._publish(DeviceOnline(device=device))
+        if self._subscribes_to(device.id):
+            self.subscriptions.begin(device)
         if self._asks_catalog:
             self.station.supervisor.spawn(
                 self._ask_catalog(device), name=f"catalogue {device.id}", on_fault=lambda _: None
@@ -465,6 +467,7 @@ class Platform:
         )
         logger.warning("%s is offline: %s", device.id, cause.sentence)
         self.commands.peer_lost(device.id)
+        self.subscriptions.end(device)
         self._end_sessions(device, cause)
         self._publish(DeviceOffline(device=device, cause=cause))
 
@@ -564,3 +567,8 @@ class Platform:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _is_platform(device_id: str) -> bool:
+    """A platform's tree changes by itself; a camera's or recorder's is asked for."""
+    return kind_of(device_id) is IdKind.SYSTEM

@@ -399,7 +399,6 @@ name = "province"
 password_file = "upper.password"
 listen = ["udp://127.0.0.1:{port}", "tcp://127.0.0.1:{port}"]
 keepalive_interval = 5
-catalog_interval = 2
 
 [media]
 ports = "33000-33199"

@@ -34,7 +34,10 @@ PASSWORD = "secret"
 SIP_PORT = 5060
 _POLL = 0.01
 # What a role runs all the time, and what its link sends by itself: no leftovers.
-_STANDING = ("link ", "Keepalive ", "REGISTER ", "unregister ")
+_STANDING = (
+    *("link ", "Keepalive ", "REGISTER ", "unregister "),
+    *("subscription to ", "publisher for ", "changes for "),
+)
 _LAST_WORDS = ("dispatcher", "timers", "commands", "catalogues")
 _LEFTOVERS = ("streams", "ssrcs", "commands", "receivers", "sinks", "leased_ports", "sessions")
 
@@ -454,7 +457,7 @@ def _channel(channel_id: str, device_id: str, family: Family, seed: int) -> Devi
 def _station(role: Platform | Device | Cascade) -> Station:
     if isinstance(role, Cascade):
         return role.platform.station
-    return role.station if isinstance(role, Platform) else role.station
+    return role.station
 
 
 def _left_over(role: Platform | Device | Cascade, station: Station) -> list[str]:

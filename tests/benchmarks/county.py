@@ -44,7 +44,7 @@ async def start(folder: Path, name: str, *arguments: str) -> asyncio.subprocess.
 
 def config(platform_id: str, port: int, name: str, ports: str, mode: str) -> str:
     return (
-        f'[platform]\nid = "{platform_id}"\npassword = "bench"\ncatalog_interval = 1\n'
+        f'[platform]\nid = "{platform_id}"\npassword = "bench"\n'
         f'listen = ["udp://127.0.0.1:{port}"]\n[media]\nports = "{ports}"\nmode = "{mode}"\n'
         f'[control]\nsocket = "{name}.sock"\n'
     )

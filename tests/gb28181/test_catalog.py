@@ -342,3 +342,10 @@ def test_what_was_cut_is_read_again_as_it_was() -> None:
         assert isinstance(message, CatalogResponse)
         read += message.items
     assert read == items
+
+
+def test_the_own_node_of_a_platform_without_cameras_is_no_channel() -> None:
+    platform_id = "34020000002000000001"
+    catalog = Catalog(platform_id)
+    assert not catalog.merge([CatalogItem(device_id=platform_id, name="county")])
+    assert catalog.items == ()

@@ -46,7 +46,7 @@ class Village:
         listen = 'listen = ["udp://127.0.0.1:{0}", "tcp://127.0.0.1:{0}"]\n'
         times = "keepalive_interval = 1\nkeepalive_count = 3\n"
         (folder / "province.toml").write_text(
-            f'[platform]\nid = "{PROVINCE}"\npassword_file = "up"\n{times}catalog_interval = 1\n'
+            f'[platform]\nid = "{PROVINCE}"\npassword_file = "up"\n{times}'
             + listen.format(self.province_port)
             + COMMON.format(ports="46000-46099", name="province")
         )
