@@ -5,7 +5,6 @@ import logging
 import secrets
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
-from typing import Literal
 
 from .conversation import CLOSED
 from .conversation import Call as Call
@@ -123,7 +122,7 @@ class SipEndpoint:
         self._user = user
         self._flow_lost: list[Callable[[Flow], None]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._armed_for: float | None = None
+        self._armed_for = 0.0
         self._events: deque[Event] = deque()
         self._is_pumping = False
         self._is_closed = False
@@ -377,11 +376,9 @@ class SipEndpoint:
             return
         self._is_pumping = True
         try:
-            while True:
+            while self.stack.has_output or self._events:
                 outgoing = self.stack.outgoing()
                 self._events += self.stack.events()
-                if not outgoing and not self._events:
-                    break
                 for flow, data in outgoing:
                     self._write(flow, data)
                 while self._events:  # one by one: a user's callback that raises loses no other
@@ -398,8 +395,9 @@ class SipEndpoint:
         if self._is_closed:
             return
         try:
-            self._record("in", flow, data)
             now = self.now()
+            if self._tap is not None:
+                self._tap(make_record(now, "in", flow, data))
             messages = self.stack.receive_data(flow, data, now)
             if flow.reliable:
                 is_idle = self.stack.is_between_messages(flow)
@@ -468,30 +466,32 @@ class SipEndpoint:
 
     def _write(self, flow: Flow, data: bytes) -> None:
         if self._sockets.send(flow, data):
-            self._record("out", flow, data)
+            if self._tap is not None:
+                self._tap(make_record(self.now(), "out", flow, data))
         else:
             self.counters["send_failed"] += 1
             self.stack.flow_lost(flow, self.now())
 
-    def _record(self, direction: Literal["in", "out"], flow: Flow, data: bytes) -> None:
-        if self._tap is not None:
-            self._tap(make_record(self.now(), direction, flow, data))
-
     def _arm(self) -> None:
-        due = (self.stack.next_timeout(), self._dawdlers.next_timeout())
-        when = min((time for time in due if time is not None), default=None)
-        if when == self._armed_for and self._timer is not None:
-            return
+        when = self.stack.next_timeout()
+        if len(self._dawdlers):
+            watched = self._dawdlers.next_timeout()
+            if when is None or (watched is not None and watched < when):
+                when = watched
         if self._timer is not None:
+            # One that comes too early costs less than setting it anew with each message.
+            if when is not None and self._armed_for <= when:
+                return
             self._timer.cancel()
-        self._armed_for = when
-        loop = asyncio.get_running_loop()
-        self._timer = None if when is None else loop.call_at(when, self._on_timer)
+            self._timer = None
+        if when is not None:
+            self._armed_for = when
+            self._timer = asyncio.get_running_loop().call_at(when, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
         # call_at may come a clock tick early; what is due then must not be set again and again.
-        now = max(self.now(), self._armed_for or 0.0)
+        now = max(self.now(), self._armed_for)
         self.stack.handle_timeout(now)
         for flow in self._dawdlers.overdue(now):
             self.counters["dawdler_closed"] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .errors import MalformedMessage
@@ -359,6 +359,8 @@ def split_values(text: str) -> list[str]:
 
 def quote(text: str) -> str:
     """Write a quoted string."""
+    if '"' not in text and "\\" not in text:
+        return f'"{text}"'
     return '"' + _QUOTES_AND_ESCAPES.sub(r"\\\1", text) + '"'
 
 
@@ -386,21 +388,21 @@ def _parse_auth(text: str) -> tuple[str, dict[str, str]]:
     scheme, _, rest = text.strip().partition(" ")
     if not is_token(scheme):
         raise MalformedMessage("credentials or challenge without a scheme")
-    return scheme, dict(_auth_parameters(rest))
+    return scheme, _auth_parameters(rest)
 
 
-def _auth_parameters(text: str) -> Iterator[tuple[str, str]]:
-    seen: set[str] = set()
-    for matched in _AUTH_PARAMETER.finditer(text):
-        name = matched[1].lower()
-        if name in seen:
+def _auth_parameters(text: str) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    # Of the three forms only one group is not empty.
+    for name, quoted, single, bare in _AUTH_PARAMETER.findall(text):
+        key = name.lower()
+        if key in parameters:
             # A second value of a parameter would let two readers see different credentials.
-            raise MalformedMessage(f"parameter {name[:40]!r} is repeated")
-        seen.add(name)
-        if matched[2] is not None:
-            yield name, _ESCAPED.sub(r"\1", matched[2])
-        else:
-            yield name, matched[3] if matched[3] is not None else matched[4]
+            raise MalformedMessage(f"parameter {key[:40]!r} is repeated")
+        parameters[key] = (
+            _ESCAPED.sub(r"\1", quoted) if "\\" in quoted else quoted or single or bare
+        )
+    return parameters
 
 
 # RFC 7616 3.3 and 3.4: these are written without quotes, all others with.

@@ -276,7 +276,8 @@ class _Typed:
     @property
     def call_id(self) -> str:
         """The Call-ID."""
-        return self._required("Call-ID")
+        known: str | None = self.headers.typed.get("Call-ID")
+        return known or self._read("Call-ID", self._required("Call-ID"), str)
 
     @property
     def cseq(self) -> CSeq:
@@ -360,12 +361,16 @@ class _Typed:
         return text
 
     def _tag(self, name: str) -> str:
-        known: NameAddr | str | None = self.headers.typed.get(name)
-        if isinstance(known, NameAddr):
-            return known.tag or ""
+        typed = self.headers.typed
+        known: str | None = typed.get(f"{name} tag")
+        if known is not None:
+            return known
         text = self._required(name)
         tag = usual_tag(text)
-        return (self._read(name, text, parse_name_addr).tag or "") if tag is None else tag
+        if tag is None:
+            tag = self._read(name, text, parse_name_addr).tag or ""
+        typed[f"{name} tag"] = tag
+        return tag
 
     def _read(self, name: str, source: _S, parse: Callable[[_S], _T]) -> _T:
         value = parse(source)
@@ -454,11 +459,12 @@ def make_response(
 
     Source: RFC 3261 8.2.6.2; 12.1.1 for Record-Route.
     """
-    copied: list[tuple[str, str]] = [("Via", value) for value in request.headers.get_all("Via")]
-    if 100 < status < 300:
-        copied += [("Record-Route", value) for value in request.headers.get_all("Record-Route")]
+    given = request.headers
+    copied: list[tuple[str, str]] = [("Via", value) for value in given.get_all("Via")]
+    if 100 < status < 300 and "Record-Route" in given:
+        copied += [("Record-Route", value) for value in given.get_all("Record-Route")]
     for name in ("From", "To", "Call-ID", "CSeq"):
-        value = request.headers.get(name)
+        value = given.get(name)
         if value is None:
             continue
         if name == "To" and to_tag is not None and _lacks_tag(request):
@@ -472,17 +478,20 @@ def make_response(
 
 def _lacks_tag(request: Request) -> bool:
     try:
-        return usual_tag(request.headers.get("To") or "") == "" or request.to.tag is None
+        if request.to_tag:
+            return False
     except MalformedMessage:
         return False  # it goes back as it came, in the 400 that says so
+    text = request.headers.get("To") or ""
+    return "tag" not in text.lower() or request.to.tag is None  # an empty one is one
 
 
 def _write(start_line: str, headers: Headers, body: bytes) -> bytes:
-    lines = [start_line]
-    for name, value in headers.in_wire_order():
+    items = headers.in_wire_order()
+    for name, _ in items:
         if name not in KNOWN_NAMES and not is_token(name):
             raise LocalProtocolError(f"{name!r} is no header name")
-        lines.append(f"{name}: {value}")
+    lines = [start_line, *(f"{name}: {value}" for name, value in items)]
     lines.append(f"Content-Length: {len(body)}\r\n\r\n")
     text = "\r\n".join(lines)
     # A line break within a value would start a header field of the caller's input.

@@ -246,6 +246,11 @@ class SipStack:
             elif not isinstance(key, TransactionKey):
                 self._take_timer(key, given, now)
 
+    @property
+    def has_output(self) -> bool:
+        """Tell whether ``outgoing()`` or ``events()`` would return anything."""
+        return bool(self._outgoing or self._events)
+
     def outgoing(self) -> list[tuple[Flow, bytes]]:
         """Take out what is to be sent, in order."""
         taken, self._outgoing = self._outgoing, []
