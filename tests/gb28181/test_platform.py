@@ -17,6 +17,7 @@ from gb28181.registration import RegistrationState
 from gb28181.testing.scripted import ScriptedDevice
 from gb28181.testing.simulation import Simulation
 from sip.endpoint import IncomingRequest
+from sip.errors import FlowFailed
 
 
 def alarm_of(camera: ScriptedDevice) -> AlarmNotify:
@@ -338,3 +339,12 @@ async def test_a_body_that_is_no_command_is_refused(gb: Simulation) -> None:
         statuses.append(answer.status)
     assert statuses == [415, 400, 200]
     assert platform.health()["online"] == 1
+
+
+async def test_an_endpoint_that_closes_under_the_platform_is_its_death(gb: Simulation) -> None:
+    platform = await gb.platform()
+    await platform.station.endpoint.aclose()
+    cause = await platform.wait_closed()
+    assert isinstance(cause, FlowFailed)
+    with pytest.raises(PlatformFailed, match="has closed"):
+        platform.health()

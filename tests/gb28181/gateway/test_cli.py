@@ -94,6 +94,22 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
     assert "pip install 'gb28181[gateway]'" in done.stderr
 
 
+def test_a_missing_codec_is_named() -> None:
+    code = (
+        "import sys\nimport av.video.codeccontext as codecs\n"
+        "class Without:\n"
+        "    @staticmethod\n"
+        "    def create(name, mode): raise ValueError(name)\n"
+        "codecs.VideoCodecContext = Without\n"
+        "from gb28181.gateway.cli import main\n"
+        "sys.exit(main(['simulate', '--video', 'h265']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "cannot encode H.265: this PyAV is built without libx265" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_status_without_a_gateway_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
