@@ -71,10 +71,21 @@ class UdpMediaSocket:
         return True
 
     def send_batch(self, batch: PacketBatch, remote: Address) -> int:
-        """Send every packet, runs of one size in one call; return how many the kernel took.
+        """Send every packet, runs of one size in one call; return how many were taken.
 
-        What a full socket refuses is dropped and counted: media does not wait.
+        What a full socket refuses is dropped and counted: media does not wait. While the poller
+        reads, the batch is sent once all sockets are read, and counted then; it must stay as
+        it is until that turn ends.
         """
+        if self._poller.is_reading:
+            self._poller.waiting.append((self, batch, remote))
+            return len(batch)
+        return self.send_now(batch, remote)
+
+    def send_now(self, batch: PacketBatch, remote: Address) -> int:
+        """Send every packet; return how many the kernel took."""
+        if self.is_closed:
+            return 0
         taken = 0
         for segment in batch.segments():
             taken += self._send_segment(batch, segment, remote)
@@ -113,6 +124,7 @@ class UdpMediaSocket:
     def close(self) -> None:
         """Close it; no callback comes afterwards."""
         if not self.is_closed:
+            self._poller.send_waiting()
             self._poller.forget(self)
             self._socket.close()
 
@@ -228,6 +240,10 @@ class UdpMediaPoller:
         self._loop = loop or asyncio.get_running_loop()
         self._epoll = select.epoll()
         self._sockets: dict[int, UdpMediaSocket] = {}
+        self.is_reading = False
+        """Whether a turn is going on, in which batches to be sent are put by."""
+        self.waiting: list[tuple[UdpMediaSocket, PacketBatch, Address]] = []
+        """What is to be sent when the turn ends; no more than what it read, for each target."""
         self.readers = Readers()
         """What the sockets read with; they share the buffers."""
         self._pause: asyncio.TimerHandle | None = None
@@ -309,11 +325,23 @@ class UdpMediaPoller:
         """Read every socket that is ready; return how many were."""
         now, sockets, self._is_dry = self._loop.time(), self._sockets, True
         ready = self._epoll.poll(0, max(1, len(sockets)))
-        for descriptor, _ in ready:
-            media = sockets.get(descriptor)
-            if media is not None and media.drain(now):
-                self._is_dry = False
+        self.is_reading = True
+        try:
+            for descriptor, _ in ready:
+                media = sockets.get(descriptor)
+                if media is not None and media.drain(now):
+                    self._is_dry = False
+        finally:
+            self.is_reading = False
+        # One after the other: sent in between, each would wake its receiver anew.
+        self.send_waiting()
         return len(ready)
+
+    def send_waiting(self) -> None:
+        """Send what was put by."""
+        waiting, self.waiting = self.waiting, []
+        for media, batch, remote in waiting:
+            media.send_now(batch, remote)
 
 
 @lru_cache(maxsize=64)

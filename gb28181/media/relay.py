@@ -92,7 +92,12 @@ class MediaSink:
     @property
     def statistics(self) -> SinkStatistics:
         """The counters as they stand."""
-        return SinkStatistics(packets=self._packets, bytes=self._bytes, dropped=self._dropped)
+        unsent = 0
+        if self._udp is not None:
+            unsent = self._udp.counters["dropped"] + self._udp.counters["send_errors"]
+        return SinkStatistics(
+            packets=self._packets - unsent, bytes=self._bytes, dropped=self._dropped + unsent
+        )
 
     async def open(self, network: MediaNetwork) -> None:
         """Bind the socket, or listen. The plane does this.
@@ -135,11 +140,10 @@ class MediaSink:
     def send_batch(self, batch: PacketBatch) -> bool:
         """Send now or drop; never wait. False when something was dropped."""
         if self._udp is not None and self.remote is not None and not self.is_closed:
-            sent, count = self._udp.send_batch(batch, self.remote), len(batch.bounds)
-            self._packets += sent
+            count = len(batch.bounds)
+            self._packets += count
             self._bytes += batch.size
-            self._dropped += count - sent
-            return sent == count
+            return self._udp.send_batch(batch, self.remote) == count
         return self._send_framed(batch)
 
     def send_packets(self, packets: list[bytes]) -> bool:
