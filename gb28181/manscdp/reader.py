@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from xml.etree.ElementTree import Element as Node
@@ -108,8 +107,13 @@ class Reader:
                 values[attribute] = text
             elif text in known:
                 values[attribute] = known[text]
-            elif read is None or not _has_read(read, text, attribute, values):
+            elif read is None:
                 slow(child, group, values, depth, unknown)
+            else:
+                try:
+                    values[attribute] = read(text)
+                except ValueError:
+                    slow(child, group, values, depth, unknown)
         return unknown
 
     def _stray(self, text: str | None) -> None:
@@ -125,10 +129,10 @@ class Reader:
         if slot is None:
             name = local_name(node).lower()
             slot = group.slots.get(name)
-        inner = group.groups.get(name)
         holds = len(node) > 0
-        if slot is not None and slot.cls is not None and (holds or node.keys()):
-            value = self.read(node, plan_of(slot.cls), depth)
+        inner = group.groups.get(name)
+        if slot is not None and slot.plan is not None and (holds or node.keys()):
+            value = self.read(node, slot.plan, depth)
             self._put(node, slot, value, values, depth, unknown)
         elif slot is not None and slot.kind is not None and not holds:
             self._leaf(node, slot, values, unknown)
@@ -219,16 +223,6 @@ class Reader:
             return ()
         self.repairs[f"{slot.xml.path} is missing"] += 1
         return 0 if slot.kind in (INTEGER, FLAG) else ""
-
-
-def _has_read(
-    read: Callable[[str], Any], text: str, attribute: str, values: dict[str, Any]
-) -> bool:
-    try:
-        values[attribute] = read(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _local(name: str) -> str:

@@ -121,6 +121,8 @@ class Slot:
     kind: Kind | None
     """How its text is read; ``None`` when the element has a class of its own."""
     cls: type[Any] | None
+    plan: Plan | None
+    """How to read that class."""
     is_many: bool
     is_required: bool
 
@@ -205,6 +207,7 @@ def _slot(name: str, hint: Any, xml: Xml, *, is_required: bool) -> Slot:
         xml=xml,
         kind=kind,
         cls=bare if kind is None else None,
+        plan=plan_of(bare) if kind is None else None,
         is_many=many,
         is_required=is_required,
     )
