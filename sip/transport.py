@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
+from .datagrams import READ_SIZE, DrainedSocket
 from .errors import FlowFailed
 from .flow import Address, Flow
 from .tls import TlsContexts, TlsSession
 
-UDP_READ_SIZE = 65_536
 WRITE_LIMIT = 4 * 1024 * 1024
 """Bytes that may wait for one peer; a slower one loses datagrams, or its connection."""
 CONNECTION_LIMIT = 16_384
@@ -82,6 +82,7 @@ class UdpTransport(asyncio.DatagramProtocol):
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._transport: asyncio.DatagramTransport | None = None
+        self._buffered: Callable[[], int] = int
         self._closed = asyncio.get_running_loop().create_future()
         self.local: Address = ("", 0)
 
@@ -93,30 +94,31 @@ class UdpTransport(asyncio.DatagramProtocol):
             OSError: The port is in use, or the address is not ours.
         """
         try:
-            if ":" in local[0] and isinstance(network, asyncio.AbstractEventLoop):
-                bound = _ipv6_socket(local)
-                _, protocol = await network.create_datagram_endpoint(lambda: cls(owner), sock=bound)
-            else:
-                _, protocol = await network.create_datagram_endpoint(
-                    lambda: cls(owner), local_addr=local
-                )
+            if isinstance(network, asyncio.AbstractEventLoop) and is_literal(local[0]):
+                drained = cls(owner)
+                drained.connection_made(DrainedSocket(network, drained, _udp_socket(local)))
+                return drained
+            _, protocol = await network.create_datagram_endpoint(
+                lambda: cls(owner), local_addr=local
+            )
         except OSError as exc:
             raise OSError(exc.errno, f"udp port {local[1]} on {local[0]}: {exc.strerror}") from exc
         assert isinstance(protocol, cls)
         return protocol
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport | DrainedSocket) -> None:
         """Take the socket."""
         # CPython's own is no subclass of DatagramTransport before 3.12, uvloop's never.
         self._transport = cast("asyncio.DatagramTransport", transport)
+        self._buffered = getattr(transport, "get_write_buffer_size", int)
         self.local = transport.get_extra_info("sockname")[:2]
         if hasattr(transport, "max_size"):
             # asyncio allocates this much for each datagram; 256 KiB cost four times as much.
-            transport.max_size = UDP_READ_SIZE
+            transport.max_size = READ_SIZE
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         """Hand a datagram on."""
-        self._owner.received(Flow("udp", self.local, (addr[0], addr[1])), bytes(data))
+        self._owner.received(Flow("udp", self.local, addr[:2]), bytes(data))
 
     def error_received(self, exc: Exception) -> None:
         """Count what ICMP said: the transaction's own timers decide."""
@@ -134,7 +136,7 @@ class UdpTransport(asyncio.DatagramProtocol):
         """Send a datagram; false when the socket is closed."""
         if self._transport is None or self._transport.is_closing():
             return False
-        if getattr(self._transport, "get_write_buffer_size", int)() > WRITE_LIMIT:
+        if self._buffered() > WRITE_LIMIT:
             self._owner.counters["udp_send_dropped"] += 1
         else:
             self._transport.sendto(data, flow.remote)
@@ -487,11 +489,13 @@ def routed_host(network: Network, remote: str) -> str:
         return fallback
 
 
-def _ipv6_socket(local: Address) -> socket.socket:
-    # An IPv6 wildcard takes IPv4 as well otherwise, and IPv4 has its own socket.
-    bound = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+def _udp_socket(local: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in local[0] else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_DGRAM)
     try:
-        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if family == socket.AF_INET6:
+            # An IPv6 wildcard takes IPv4 as well otherwise, and IPv4 has its own socket.
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.setblocking(False)
         bound.bind(local)
     except OSError:

@@ -1,0 +1,119 @@
+"""A UDP socket that is read until it is dry at each wake-up of the loop."""
+
+import asyncio
+import errno
+import socket
+from collections import deque
+from typing import Any
+
+from .flow import Address
+
+BATCH = 64
+"""Datagrams that are read before other work has its turn."""
+READ_SIZE = 65_536
+_DEAD = frozenset({errno.EBADF, errno.ENOTSOCK, errno.ENODEV})
+
+
+class DrainedSocket:
+    """The transport of a datagram protocol, with less between the socket and the protocol.
+
+    asyncio's own reads one datagram for each turn of the loop, into a buffer that it allocates for
+    each. What is to be sent leaves at once; when the socket is full it waits, in order.
+    """
+
+    __slots__ = ("_is_closing", "_loop", "_protocol", "_socket", "_waiting", "_waiting_size")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        protocol: asyncio.DatagramProtocol,
+        bound: socket.socket,
+    ) -> None:
+        """Take a bound socket and begin to read."""
+        self._loop = loop
+        self._protocol = protocol
+        self._socket = bound
+        self._waiting: deque[tuple[bytes, Address]] = deque()
+        self._waiting_size = 0
+        self._is_closing = False
+        loop.add_reader(bound.fileno(), self._read)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return the socket or its own address."""
+        if name == "sockname":
+            return self._socket.getsockname()
+        return self._socket if name == "socket" else default
+
+    def is_closing(self) -> bool:
+        """Tell whether the socket is closed."""
+        return self._is_closing
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes wait for the socket."""
+        return self._waiting_size
+
+    def sendto(self, data: bytes, address: Address) -> None:
+        """Send a datagram, at once or when the socket has room."""
+        if not self._waiting:
+            try:
+                self._socket.sendto(data, address)
+            except (BlockingIOError, InterruptedError):
+                self._loop.add_writer(self._socket.fileno(), self._write)
+            except OSError as exc:
+                self._fail(exc)
+                return
+            else:
+                return
+        self._waiting.append((data, address))
+        self._waiting_size += len(data)
+
+    def abort(self) -> None:
+        """Close the socket; what waits is dropped."""
+        self._close(None)
+
+    def _read(self) -> None:
+        receive, take = self._socket.recvfrom, self._protocol.datagram_received
+        for _ in range(BATCH):
+            try:
+                data, address = receive(READ_SIZE)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as exc:
+                self._fail(exc)
+                return
+            take(data, address)
+            if self._is_closing:
+                return
+
+    def _write(self) -> None:
+        while self._waiting:
+            data, address = self._waiting[0]
+            try:
+                self._socket.sendto(data, address)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as exc:
+                self._fail(exc)
+                if self._is_closing:
+                    return
+            self._waiting.popleft()
+            self._waiting_size -= len(data)
+        self._loop.remove_writer(self._socket.fileno())
+
+    def _fail(self, exc: OSError) -> None:
+        if exc.errno in _DEAD:
+            self._close(exc)
+        else:
+            self._protocol.error_received(exc)
+
+    def _close(self, exc: OSError | None) -> None:
+        if self._is_closing:
+            return
+        self._is_closing = True
+        number = self._socket.fileno()
+        if number >= 0:
+            self._loop.remove_reader(number)
+            self._loop.remove_writer(number)
+        self._socket.close()
+        self._waiting.clear()
+        self._loop.call_soon(self._protocol.connection_lost, exc)
