@@ -60,8 +60,8 @@ def require_address(text: str, what: str) -> None:
     """Refuse what is no SIP address of ours or of a peer.
 
     Raises:
-        ConfigError: ``text`` is neither ``udp://host:port`` nor ``tcp://host:port``; the sentence
-            begins with ``what``.
+        ConfigError: ``text`` is none of ``udp://``, ``tcp://`` and ``tls://host:port``; the
+            sentence begins with ``what``.
     """
     try:
         _, (host, port) = parse_address(text)

@@ -100,12 +100,12 @@ class Answers:
             items: The whole answer.
             tries: How often a page is sent before the rest is given up.
         """
-        over_tcp = self._link.target.startswith("tcp")
+        over_udp = self._link.target.startswith("udp")
         for page in pages(
             items,
             sn=query.sn,
             device_id=query.device_id,
-            budget=TCP_BUDGET if over_tcp else UDP_BUDGET,
+            budget=UDP_BUDGET if over_udp else TCP_BUDGET,
             edition=self._link.config.edition,
         ):
             for _ in range(tries):

@@ -57,7 +57,7 @@ class Upper:
 
     id: str
     server: str
-    """``udp://host:port`` or ``tcp://host:port``."""
+    """``udp://``, ``tcp://`` or ``tls://host:port``."""
     password: str = ""
     edition: Edition = Edition.GB2016
     domain: str | None = None

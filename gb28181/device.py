@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from sip.endpoint import IncomingCall, IncomingInvite, IncomingRequest
     from sip.timers import Timers
+    from sip.tls import TlsSettings
     from sip.trace import TraceRecord
 
     from .media.plane import MediaPlane
@@ -111,13 +112,14 @@ class Device:
         network: RoleNetwork | None = None,
         plane: MediaPlane | None = None,
         timers: Timers | None = None,
+        tls: TlsSettings | None = None,
         tap: Callable[[TraceRecord], None] | None = None,
     ) -> None:
         """Take the settings; nothing is opened yet.
 
         Args:
             device_id: Our 20-digit id.
-            server: The platform's address, ``udp://host:port`` or ``tcp://host:port``.
+            server: The platform's address, ``udp://``, ``tcp://`` or ``tls://host:port``.
             server_id: The platform's id.
             password: For the digest.
             domain: The SIP domain; the first ten digits of the platform's id when None.
@@ -138,6 +140,7 @@ class Device:
             network: Where sockets are opened; the operating system's when None.
             plane: Where media is handled; this process when None.
             timers: SIP timers.
+            tls: Certificates for ``tls://`` addresses.
             tap: Sees every SIP message, credentials blanked.
 
         Raises:
@@ -153,7 +156,7 @@ class Device:
         self.seed = seed
         self.sessions: list[Outgoing] = []
         self._answers: Answers | None = None
-        default_listen = () if server.startswith("tcp:") else ("udp://0.0.0.0:0",)
+        default_listen = ("udp://0.0.0.0:0",) if server.startswith("udp:") else ()
         self.station = Station(
             f"device {device_id}",
             user=device_id,
@@ -165,6 +168,7 @@ class Device:
             plane=plane,
             timers=timers,
             tap=tap,
+            tls=tls,
             user_agent=f"{self.nameplate.manufacturer}/{self.nameplate.firmware}",
         )
         self._config = RegistrationConfig(

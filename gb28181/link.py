@@ -236,11 +236,9 @@ class Link:
         self._act(self.registration.keepalive_answered(response.status, self._now(), sn=action.sn))
 
     def _flow_lost(self, flow: Flow) -> None:
-        if self.state is RegistrationState.STOPPED or not self.target.endswith(
-            f"//{flow.remote[0]}:{flow.remote[1]}"
-        ):
-            return
-        if flow.reliable:
+        is_ours = self.is_from_server(flow) and self.target.endswith(f":{flow.remote[1]}")
+        # While a REGISTER is under way its own failure says why.
+        if is_ours and flow.reliable and self.is_registered:
             self._act(self.registration.flow_lost(self._now()))
 
     @staticmethod

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from sip.endpoint import IncomingRequest, Notification
     from sip.flow import Flow
     from sip.timers import Timers
+    from sip.tls import TlsSettings
     from sip.trace import TraceRecord
 
     from .catalog import CatalogDifference
@@ -108,6 +109,7 @@ class Platform:
         network: RoleNetwork | None = None,
         plane: MediaPlane | None = None,
         timers: Timers | None = None,
+        tls: TlsSettings | None = None,
         tap: Callable[[TraceRecord], None] | None = None,
     ) -> None:
         """Take the settings: no socket, no task, no loop yet.
@@ -135,6 +137,7 @@ class Platform:
             network: Where sockets are opened; the operating system's when None.
             plane: Where media is handled; this process when None.
             timers: SIP timers.
+            tls: Certificates for ``tls://`` addresses.
             tap: Sees every SIP message, credentials blanked.
         """
         self.id = platform_id
@@ -154,6 +157,7 @@ class Platform:
             plane=plane,
             timers=timers,
             tap=tap,
+            tls=tls,
             silence=silence,
         )
         self.registrar = Registrar(

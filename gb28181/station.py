@@ -20,6 +20,7 @@ from .supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from sip.tls import TlsSettings
     from sip.trace import TraceRecord
 
     from .errors import RoleFailed
@@ -53,6 +54,7 @@ class Station:
         plane: MediaPlane | None = None,
         timers: Timers | None = None,
         tap: Callable[[TraceRecord], None] | None = None,
+        tls: TlsSettings | None = None,
         silence: float = 30.0,
         user_agent: str = "gb28181/0.1",
     ) -> None:
@@ -69,6 +71,7 @@ class Station:
             plane: Where media is handled; this process when None.
             timers: SIP timers.
             tap: Sees every SIP message, credentials blanked.
+            tls: Certificates for ``tls://`` addresses, ours and those of peers.
             silence: Seconds without media after which a receiver ends.
             user_agent: What we call ourselves.
         """
@@ -84,6 +87,7 @@ class Station:
         self._given_plane = plane
         self._timers = timers or Timers()
         self._tap = tap
+        self._tls = tls
         self._silence = silence
         self._user_agent = user_agent
         self._sockets: SocketNetwork | None = None
@@ -129,6 +133,7 @@ class Station:
             user_agent=self._user_agent,
             local_host=self.advertise.host_for,
             tap=self._tap,
+            tls=self._tls,
             is_known=lambda flow: any(knows(flow) for knows in self.knows),
             token=lambda: secrets.token_hex(8),
         )

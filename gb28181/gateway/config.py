@@ -89,6 +89,16 @@ class MediaSection(_Section):
         return range(first, last + 1)
 
 
+class TlsSection(_Section):
+    """Certificates for ``tls://`` addresses; PEM files, beside the configuration."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+    authorities: Path | None = None
+    verifies_servers: bool = True
+    requires_clients: bool = False
+
+
 class ControlSection(_Section):
     """The Unix socket that ``gb28181 status`` and ``play`` talk to."""
 
@@ -135,6 +145,7 @@ class Config(_Section):
 
     platform: PlatformSection
     media: MediaSection = MediaSection()
+    tls: TlsSection = TlsSection()
     control: ControlSection = ControlSection()
     cascade: tuple[CascadeSection, ...] = ()
     device: tuple[DeviceSection, ...] = ()
@@ -201,6 +212,10 @@ listen = ["udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"]
 # ports = "30000-30999"
 # mode = "udp"                         # or "tcp-passive" (we listen), "tcp-active" (we connect)
 # idle_timeout = 15                    # seconds without a viewer before BYE
+
+# [tls]                                # for tls:// addresses, in listen and of upper platforms
+# verifies_servers = true              # an upper must show a certificate for its host
+# requires_clients = false             # devices must show one; set authorities = "ca.pem"
 
 # [control]
 # socket = "gateway.sock"              # for gb28181 status and play; only this user may use it

@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sip.tls import TlsSettings
+
 from ..cascade import Cascade, Upper
 from ..device import Nameplate
 from ..errors import ConfigError
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ..manscdp.catalog import CatalogItem
-    from .config import CascadeSection, Config
+    from .config import CascadeSection, Config, TlsSection
 
 logger = logging.getLogger("gb28181.gateway")
 
@@ -122,6 +124,20 @@ class Gateway:
             silence=media.silence,
             linger=media.idle_timeout,
             catalog_interval=section.catalog_interval,
+            tls=self._tls(config.tls),
+        )
+
+    def _tls(self, section: TlsSection) -> TlsSettings:
+        def path(file: Path | None) -> str:
+            return str(self._where / file) if file else ""
+
+        return TlsSettings(
+            certificate=path(section.certificate),
+            key=path(section.key),
+            authorities=path(section.authorities),
+            verifies_servers=section.verifies_servers,
+            asks_clients=section.requires_clients,
+            requires_clients=section.requires_clients,
         )
 
     def _make_cascade(self, section: CascadeSection) -> Cascade:
