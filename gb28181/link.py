@@ -206,16 +206,14 @@ class Link:
 
     async def _send_register(self, action: SendRegister) -> None:
         await self._resolve()
-        headers = action.request.headers
-        headers.set("Contact", self._endpoint.contact(action.target))
+        request = action.request
         try:
-            response = await self._endpoint.request(
-                action.request, action.target, timeout=self._request_timeout
-            )
+            # Connected first: only then is it known which port of ours the Contact has to name.
+            flow = await self._endpoint.reach(action.target)
+            request.headers.set("Contact", self._endpoint.contact(flow))
+            response = await self._endpoint.request(request, flow, timeout=self._request_timeout)
         except (SipError, OSError) as error:
-            self._act(
-                self.registration.request_failed(str(error), self._now(), request=action.request)
-            )
+            self._act(self.registration.request_failed(str(error), self._now(), request=request))
             return
         self._act(self.registration.receive(response, self._now()))
 

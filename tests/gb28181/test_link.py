@@ -103,3 +103,12 @@ async def test_registration_survives_heavy_loss(gb: Simulation) -> None:
     await gb.until(lambda: len(platform.device(camera.id).channels) == 20, within=600)
     await gb.advance(minutes=60)
     assert platform.device(camera.id).is_online
+
+
+async def test_over_tcp_the_contact_names_the_port_of_the_connection(gb: Simulation) -> None:
+    platform = await gb.platform()
+    camera = await gb.device("plain", transport="tcp")
+    await camera.registered()
+    binding = platform.device(camera.id).require_binding()
+    host, port = binding.flow.remote
+    assert f"@{host}:{port};transport=tcp>" in binding.contact
