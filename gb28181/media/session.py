@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from enum import Enum
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from sip.errors import CallRejected, FlowFailed, SipError, TransactionTimeout
@@ -196,7 +197,7 @@ class MediaSession:
             )
         self.receiver.expect(
             ssrc=answer.ssrc if answer.ssrc is not None else plan.ssrc,
-            host=answer.address,
+            host=self._media_host(answer.address),
             adopt=plan.adopt_ssrc,
         )
         self.stage = Stage.CONNECTED
@@ -307,14 +308,31 @@ class MediaSession:
         if response.status > 100:
             self.stage = Stage.PROCEEDING
 
-    def _media_host(self, host: str) -> str:
-        # c= 0.0.0.0 or nothing usable: the peer's signalling address is the best guess (Q48).
-        if host and host != "0.0.0.0":
-            return host
+    def _media_host(self, answered: str) -> str:
         target = self.plan.target
-        return (
+        signalling = (
             self.plan.peer_host.rsplit(":", 1)[0] if isinstance(target, str) else target.remote[0]
         )
+        return media_host(answered, signalling)
+
+
+def media_host(answered: str, signalling: str) -> str:
+    """Where a peer's media comes from, or is to be fetched: what its ``c=`` says, if that can be.
+
+    A camera behind an address translation writes its private address, and some write 0.0.0.0; then
+    the address that its signalling comes from is the best guess (Q48).
+    """
+    try:
+        claimed = ip_address(answered)
+    except ValueError:
+        return answered or signalling  # a name, which the connection resolves
+    if claimed.is_unspecified:
+        return signalling
+    try:
+        seen = ip_address(signalling)
+    except ValueError:
+        return answered
+    return signalling if claimed.is_private and not seen.is_private else answered
 
 
 async def open_session(

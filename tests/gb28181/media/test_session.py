@@ -9,6 +9,7 @@ import pytest
 from gb28181.channel import Live
 from gb28181.errors import SessionLost
 from gb28181.events import CatalogChanged
+from gb28181.media.session import media_host
 from gb28181.platform import Platform
 from gb28181.sdp import MediaTransport, parse_sdp
 from gb28181.testing.scripted import ScriptedDevice
@@ -297,3 +298,21 @@ async def test_calls_end_well_although_every_fifth_datagram_is_lost(gb: Simulati
     await gb.advance(minutes=2)
     assert gb.leaks() == []
     assert platform.health()["online"] == 1
+
+
+@pytest.mark.parametrize(
+    ("answered", "signalling", "host"),
+    [
+        ("10.1.1.5", "10.1.1.5", "10.1.1.5"),
+        ("192.168.1.64", "203.0.114.9", "203.0.114.9"),  # behind an address translation
+        ("192.168.1.64", "10.0.0.9", "192.168.1.64"),  # a media address of its own in one network
+        ("8.8.4.4", "9.9.9.9", "8.8.4.4"),
+        ("0.0.0.0", "203.0.114.9", "203.0.114.9"),
+        ("", "203.0.114.9", "203.0.114.9"),
+        ("camera.lan", "203.0.114.9", "camera.lan"),
+    ],
+)
+def test_media_is_expected_from_where_it_can_come(
+    answered: str, signalling: str, host: str
+) -> None:
+    assert media_host(answered, signalling) == host
