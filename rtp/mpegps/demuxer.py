@@ -319,7 +319,8 @@ class PsDemuxer:
         header = syntax.read_pes_header(buffer, place, end)
         if not header.is_sound:
             self._count("pes_header")
-        payload = bytes(buffer[place + header.size : end])
+        with memoryview(buffer) as view:  # released: the buffer must be free to shrink
+            payload = bytes(view[place + header.size : end])
         if kind is MediaKind.AUDIO:
             return self._audio.add(header, payload, timestamp)
         units = self._video.add(

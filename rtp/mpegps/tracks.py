@@ -35,7 +35,8 @@ class VideoTrack:
         self._shared = shared
         self._declared: Codec | None = None
         self._is_verified = False
-        self._frame = bytearray()
+        self._parts: list[bytes] = []
+        self._size = 0
         self._is_open = False
         self._first: PesHeader | None = None
         self._timestamp = 0
@@ -48,7 +49,7 @@ class VideoTrack:
         self._broken: tuple[int | None, int] | None = None
 
     def __len__(self) -> int:
-        return len(self._frame)
+        return self._size
 
     @property
     def trusts_marker(self) -> bool:
@@ -79,13 +80,15 @@ class VideoTrack:
         if not self._is_open:
             self._start(header, payload, timestamp)
         self._has_headers |= has_headers
-        self._frame += payload
+        self._parts.append(payload)
+        self._size += len(payload)
         return units
 
     def extend(self, data: bytes | bytearray) -> None:
         """Append bytes that belong to the open picture whatever the lengths say."""
-        if self._is_open:
-            self._frame += data
+        if self._is_open and data:
+            self._parts.append(bytes(data))
+            self._size += len(data)
 
     def end_by_marker(self) -> list[AccessUnit]:
         """Return the open picture: the sender says that it is complete."""
@@ -123,7 +126,7 @@ class VideoTrack:
         """
         if not self._is_open:
             return []
-        data = bytes(self._frame)
+        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._settle_codec(data)
         codec, first = self.codec, self._first
         if codec is None or first is None:
@@ -214,7 +217,7 @@ class VideoTrack:
             self.codec = found
 
     def _close(self) -> None:
-        self._frame = bytearray()
+        self._parts, self._size = [], 0
         self._first = None
         self._is_open = self._has_headers = self._is_damaged = False
 
