@@ -92,3 +92,22 @@ def test_random_bytes_raise_only_framing_lost_and_are_not_kept(pieces: list[byte
 def test_a_packet_over_16_bits_does_not_fit_a_frame() -> None:
     with pytest.raises(LocalProtocolError):
         frame(bytes(65_536))
+
+
+@pytest.mark.parametrize("style", ["plain", "interleaved"])
+@pytest.mark.parametrize("cut", [1, 7, 100, 65_536])
+def test_runs_of_equal_frames_and_what_breaks_them_are_cut_alike(style: str, cut: int) -> None:
+    def packet(number: int, size: int, first: int = 0x80) -> bytes:
+        return bytes((first, 96)) + number.to_bytes(2, "big") + bytes(4) + b"SSRC" + bytes(size)
+
+    packets = [packet(number, 300) for number in range(20)]
+    packets += [packet(20, 17), *[packet(number, 300) for number in range(21, 40)]]
+    packets += [packet(40, 300, 0x90), packet(41, 556), packet(42, 44), packet(43, 300)]
+    packets += [packet(number, 300) for number in range(44, 60)]
+    prefix = b"$\x00" if style == "interleaved" else b""
+    stream = b"".join(prefix + frame(data) for data in packets)
+    deframer, found = Deframer(), []
+    for place in range(0, len(stream), cut):
+        found += deframer.push(stream[place : place + cut])
+    assert found == packets
+    assert deframer.resyncs == 0
