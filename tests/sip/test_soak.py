@@ -89,7 +89,7 @@ def note(delivered: Counter[tuple[str, str, str]], incoming: IncomingRequest) ->
 @asynccontextmanager
 async def ends(
     network: SimulatedNetwork, transport: str = "udp"
-) -> AsyncIterator[tuple[SipEndpoint, Callee, asyncio.TaskGroup]]:
+) -> AsyncIterator[tuple[SipEndpoint, Callee]]:
     """Yield a caller and what answers it; hold both to having forgotten everything."""
     numbers = itertools.count(1)
     caller, callee = (
@@ -107,7 +107,7 @@ async def ends(
         group.create_task(answering.serve())
         back = Callee(caller, group)
         group.create_task(back.serve())
-        yield caller, answering, group
+        yield caller, answering
         await asyncio.sleep(SETTLE)
         left = {name: end.stack.pending() for name, end in (("us", caller), ("them", callee))}
         for kept in left.values():
@@ -133,7 +133,7 @@ async def test_each_message_completes_or_reports_a_timeout(count: int, loss: flo
         seed=28181, conditions=Conditions(loss=loss, latency=0.02), trace=100
     )
     with VirtualClock():
-        async with ends(network) as (caller, callee, _):
+        async with ends(network) as (caller, callee):
             async with asyncio.TaskGroup() as group:
                 for _ in range(count):
                     group.create_task(send(caller, outcomes))
@@ -243,15 +243,18 @@ async def act_all(
     weather: Conditions, transport: str, plan: list[tuple[str, float]], seed: int
 ) -> None:
     network = SimulatedNetwork(seed=seed, conditions=weather, trace=100)
+    target = f"{transport}://{THEM}:5060"
     with VirtualClock(limit=3600):
-        async with ends(network, transport) as (caller, _, _group):
-            async with asyncio.timeout(600), asyncio.TaskGroup() as acting:
-                for name, after in plan:
-                    target = f"{transport}://{THEM}:5060"
-                    acting.create_task(act(caller, target, name, after))
+        async with (
+            ends(network, transport) as (caller, _),
+            asyncio.timeout(600),
+            asyncio.TaskGroup() as acting,
+        ):
+            for name, after in plan:
+                acting.create_task(act(caller, target, name, after))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     conditions,
     st.sampled_from(["udp", "udp", "tcp"]),
@@ -275,7 +278,7 @@ async def test_each_act_does_what_it_says_in_fair_weather(name: str, transport: 
     network = SimulatedNetwork(trace=100)
     what, wish = ACTS[name]
     with VirtualClock():
-        async with ends(network, transport) as (caller, callee, _):
+        async with ends(network, transport) as (caller, callee):
             target = f"{transport}://{THEM}:5060"
             if name == "be refused":
                 with pytest.raises(SipError, match="486"):
