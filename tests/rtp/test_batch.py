@@ -132,3 +132,67 @@ def test_selected_packets_share_the_buffer() -> None:
     kept = batch.select([False, True])
     assert len(kept) == 1
     assert kept.data is batch.data
+
+
+def strided(packets: list[bytes], stride: int) -> PacketBatch:
+    """As they are read from a socket: each a stride after the one before, junk between."""
+    data, bounds = bytearray(), []
+    for packet in packets:
+        bounds.append((len(data), len(packet)))
+        data += packet.ljust(stride, b"\xba")
+    last, length = bounds[-1]
+    return PacketBatch(data[: last + length], bounds, 1.5, stride)
+
+
+@settings(max_examples=200)
+@given(
+    sizes=st.lists(st.tuples(st.sampled_from([1, 20, 384]), st.booleans()), min_size=1),
+    stride=st.sampled_from([400, 512]),
+    start=st.sampled_from([0, 0xFFF8]),
+    sequence=st.sampled_from([0, 5, 0xFFF4, -7]),
+    ticks=st.integers(-5, 0xFFFFFFFF),
+    payload_type=st.sampled_from([None, 33, 96]),
+)
+def test_the_batch_of_a_socket_is_rewritten_and_cut_as_any_other(
+    sizes: list[tuple[int, bool]],
+    stride: int,
+    start: int,
+    sequence: int,
+    ticks: int,
+    payload_type: int | None,
+) -> None:
+    packetizer, packets, stamp = Packetizer(ssrc=7, sequence_number=start), [], 0xFFFFFF00
+    for size, is_next in sizes:
+        stamp += 3600 * is_next
+        packets += packetizer.push(b"\x00\x00\x01\xba" + bytes(size - 1), stamp)
+    fast, slow = strided(packets, stride), make_batch(packets)
+    assert fast.heads == slow.heads
+    assert (fast.is_plain, fast.is_run) == (slow.is_plain, slow.is_run)
+    for batch in (fast, slow):
+        batch.rewrite(
+            ssrc=9, sequence_offset=sequence, timestamp_offset=ticks, payload_type=payload_type
+        )
+    assert list(map(bytes, fast.packets())) == list(map(bytes, slow.packets()))
+    assert fast.heads == slow.heads
+    assert fast.to_frames() == slow.to_frames()
+    ours, theirs = list(fast.segments()), list(slow.segments())
+    assert [segment[:3] for segment in ours] == [segment[:3] for segment in theirs]
+    for segment in ours:
+        if segment.contiguous:
+            first = fast.bounds[segment.first][0]
+            offset, length = fast.bounds[segment.first + segment.packets - 1]
+            whole = b"".join(map(bytes, fast.packets()[segment.first :][: segment.packets]))
+            assert bytes(fast.data[first : offset + length]) == whole
+
+
+@pytest.mark.parametrize("at", [0, 3, 6, None])
+def test_a_group_start_is_found_among_packets_of_a_socket(at: int | None) -> None:
+    unit = AccessUnit(codec=Codec.H264, data=b"\x00\x00\x01\x65\x88", pts=0, dts=0, is_key=True)
+    pack = PsMuxer(Codec.H264, None).push(unit)
+    packetizer = Packetizer(ssrc=1)
+    payloads = [pack if index == at else b"\x00\x00\x01\xba" for index in range(7)]
+    packets = [packetizer.push(payload, 0)[0] for payload in payloads]
+    batch = strided(packets, 400)
+    assert batch.group_start() == at
+    assert batch.copy().group_start() == at
+    assert batch.from_index(1).group_start() == (at - 1 if at else None)

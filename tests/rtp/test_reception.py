@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtp.batch import PacketBatch
+from rtp.packet import RtpPacket
 from rtp.packetizer import Packetizer
 from rtp.reception import Reception
 
@@ -81,3 +82,22 @@ def test_a_batch_counts_like_its_packets() -> None:
     reception = Reception()
     reception.push_batch(PacketBatch(data, bounds, 1.0))
     assert (reception.received, reception.bytes, reception.lost) == (3, 3036, 0)
+
+
+def test_batches_count_like_packets_over_loss_repeats_and_the_wrap() -> None:
+    numbers = [65_530, 65_531, 65_532, 65_533, 65_535, 0, 1, 2, 3, 3, 5, 4, 6, 7, 8, 9, 5000, 5001]
+    packets = [
+        RtpPacket(
+            payload_type=96, sequence_number=number, timestamp=900 * place, ssrc=1, payload=b"x"
+        ).to_bytes()
+        for place, number in enumerate(numbers)
+    ]
+    for size in (1, 2, 3, 4, 18):
+        one, all_together = Reception(), Reception()
+        for place in range(0, len(packets), size):
+            part = packets[place : place + size]
+            bounds = [(13 * index, 13) for index in range(len(part))]
+            all_together.push_batch(PacketBatch(bytearray(b"".join(part)), bounds, place, 13))
+            for index, number in enumerate(numbers[place : place + size], place):
+                one.push(number, 900 * index, place, 13)
+        assert vars(all_together) == vars(one)
