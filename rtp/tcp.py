@@ -130,7 +130,7 @@ class TcpMediaConnection(asyncio.Protocol):
             counters["resyncs"] = self._deframer.resyncs
         if not bounds:
             return
-        batch = PacketBatch(buffer, bounds, self._loop.time())
+        batch = PacketBatch(buffer, bounds, self._loop.time(), _stride(bounds))
         if min(batch.lengths) < HEADER_SIZE or not RTCP_TYPES.isdisjoint(batch.heads.seconds):
             self._take_mixed(buffer, bounds)
             return
@@ -220,6 +220,16 @@ async def connect_tcp(
         else:
             assert isinstance(connection, TcpMediaConnection)
             return connection
+
+
+def _stride(bounds: list[tuple[int, int]]) -> int:
+    """Return the distance between the packets where it is always the same, else 0."""
+    first, last, count = bounds[0][0], bounds[-1][0], len(bounds)
+    if count < 2 or first + (count - 1) * (bounds[1][0] - first) != last:
+        return 0
+    stride = bounds[1][0] - first
+    places = [offset for offset, _ in bounds]
+    return stride if places == list(range(first, last + 1, stride)) else 0
 
 
 def _address(name: Any) -> Address:
