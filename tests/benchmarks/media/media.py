@@ -96,6 +96,7 @@ def measure(case: Case, who: str, folder: Path, streams: int, window: float) -> 
     sink = subprocess.Popen(
         [folder / "sink", str(SINK_PORT), str(total + 20)], stdout=subprocess.PIPE, text=True
     )
+    time.sleep(0.5)  # the sink listens
     measured = subprocess.Popen(
         subject(case, who, folder, streams, total),
         stdout=subprocess.PIPE, text=True, env=environment,
