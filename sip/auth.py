@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from .headers import (
     Credentials,
     parse_challenge,
     parse_credentials,
+    quote,
     split_challenges,
 )
 from .message import Request
@@ -27,6 +29,7 @@ from .message import Request
 _HASHES = {"MD5": "md5", "SHA256": "sha256", "SHA512256": "sha512_256", "SM3": "sm3"}
 _SESSION = "SESS"
 
+_NONCE_COUNT = re.compile(r"[0-9A-Fa-f]{8}\Z")
 _CLOCK = 2**40  # milliseconds in five bytes: 34 years before the clock wraps
 _NONCE_SIZE = 16
 _STAMP_SIZE = 7
@@ -98,6 +101,7 @@ class DigestServer:
         if not algorithms or not set(_qop_list(qop)) <= {"auth", "auth-int"}:
             raise LocalProtocolError(f"qop {qop} is not known, or there is no algorithm")
         self._realm = realm
+        self._realm_bytes = _bytes(realm) + b"\0"
         self._secret = secret
         self._life = int(nonce_life * 1000)
         self._algorithms = tuple(algorithms)
@@ -110,16 +114,10 @@ class DigestServer:
     def challenge(self, user: str, now: float, *, stale: bool = False) -> list[str]:
         """Make the WWW-Authenticate values for a 401, one for each algorithm."""
         nonce = self._make_nonce(user, now)
-        values = []
-        for algorithm in self._algorithms:
-            parameters = {"realm": self._realm, "nonce": nonce}
-            if self._qop:
-                parameters["qop"] = self._qop
-            if stale:
-                parameters["stale"] = "true"
-            parameters["algorithm"] = algorithm
-            values.append(str(Challenge("Digest", parameters)))
-        return values
+        qop = f', qop="{self._qop}"' if self._qop else ""
+        way = f"{qop}, stale=true" if stale else qop
+        head = f'Digest realm={quote(self._realm)}, nonce="{nonce}"{way}, algorithm='
+        return [head + algorithm for algorithm in self._algorithms]
 
     def verify(
         self, request: Request, user: str, password_or_ha1: str | Ha1, now: float
@@ -169,6 +167,8 @@ class DigestServer:
 
     def _algorithm_of(self, credentials: Credentials) -> str | None:
         """Return the offered algorithm that was used; None when it was none of them."""
+        if credentials.parameters.get("algorithm") in self._algorithms:
+            return credentials.parameters["algorithm"]
         if not credentials.parameters.get("algorithm"):
             # It should mean MD5 (RFC 7616 3.4), yet some clients leave out what was the only one.
             is_md5 = any(_spelling(offered) == "MD5" for offered in self._algorithms)
@@ -226,7 +226,7 @@ class DigestServer:
         return int.from_bytes(stamp[:5], "big")
 
     def _seal(self, stamp: bytes, user: str) -> bytes:
-        text = stamp + _bytes(self._realm) + b"\0" + _bytes(user)
+        text = stamp + self._realm_bytes + user.encode("utf-8", "surrogateescape")
         return hmac.digest(self._secret, text, "sha256")[: _NONCE_SIZE - _STAMP_SIZE]
 
 
@@ -351,17 +351,20 @@ def _response(
 def _digest(algorithm: str, data: str | bytes) -> str:
     name = _hash_name(algorithm)
     try:
+        raw = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
         # hashlib.new is slow for the two that every Python has.
-        digest = hashlib.md5 if name == "md5" else hashlib.sha256 if name == "sha256" else None
-        raw = _bytes(data) if isinstance(data, str) else data
-        if digest is not None:
-            return digest(raw, usedforsecurity=False).hexdigest()
+        if name == "md5":
+            return hashlib.md5(raw, usedforsecurity=False).hexdigest()
+        if name == "sha256":
+            return hashlib.sha256(raw, usedforsecurity=False).hexdigest()
         return hashlib.new(name, raw, usedforsecurity=False).hexdigest()
     except ValueError as exc:
         raise UnsupportedChallenge(f"this Python has no {algorithm}") from exc
 
 
 def _hash_name(algorithm: str) -> str:
+    if algorithm == "MD5":
+        return "md5"
     return _HASHES.get(_spelling(algorithm).removesuffix(_SESSION), "")
 
 
@@ -371,7 +374,7 @@ def _spelling(algorithm: str) -> str:
 
 
 def _is_session(algorithm: str) -> bool:
-    return _spelling(algorithm).endswith(_SESSION)
+    return algorithm != "MD5" and _spelling(algorithm).endswith(_SESSION)
 
 
 def _is_supported(algorithm: str) -> bool:
@@ -383,7 +386,7 @@ def _qop_list(qop: str | None) -> list[str]:
 
 
 def _is_nonce_count(text: str | None) -> bool:
-    return text is not None and len(text) == 8 and all(c in "0123456789abcdefABCDEF" for c in text)
+    return text is not None and _NONCE_COUNT.match(text) is not None
 
 
 def _issue_time(nonce: str) -> int:

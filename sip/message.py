@@ -129,6 +129,7 @@ REASONS = {
 }
 """Reason phrases by status. Source: RFC 3261 21, RFC 3265, RFC 3903, RFC 4028."""
 
+_TYPED_KEYS = frozenset({"from", "to", "call-id", "cseq", "contact", "content-length"})
 _LONGEST_EXPIRY = 2**32 - 1
 _DIGITS = re.compile(r"\s*(\d+)", re.ASCII)
 
@@ -150,10 +151,12 @@ class Headers:
         """What was parsed of the fields, for the message; empty after each change."""
 
     @classmethod
-    def of_known(cls, items: list[tuple[str, str]], keys: list[str]) -> Headers:
-        """Take fields whose keys the caller has found already; both lists become its own."""
+    def of_known(
+        cls, items: list[tuple[str, str]], keys: list[str], typed: dict[str, Any]
+    ) -> Headers:
+        """Take fields that the caller has looked through already; what is given becomes its own."""
         made = cls.__new__(cls)
-        made._items, made._keys, made.typed = items, keys, {}
+        made._items, made._keys, made.typed = items, keys, typed
         return made
 
     def get(self, name: str, default: str | None = None) -> str | None:
@@ -173,9 +176,10 @@ class Headers:
 
     def add(self, name: str, value: str) -> None:
         """Append a field after all others."""
+        key = KNOWN_NAMES.get(name) or header_key(name)
         self._items.append((name, value))
-        self._keys.append(header_key(name))
-        self.typed.clear()
+        self._keys.append(key)
+        self._forget(key)
 
     def set(self, name: str, value: str) -> None:
         """Replace all fields of a name by one at the place of the first, or append it."""
@@ -189,13 +193,14 @@ class Headers:
             self._items.insert(place, (name, value))
             self._keys.insert(place, key)
         self._items[place] = (name, value)
-        self.typed.clear()
+        self._forget(key)
 
     def prepend(self, name: str, value: str) -> None:
         """Put a field before all others."""
+        key = KNOWN_NAMES.get(name) or header_key(name)
         self._items.insert(0, (name, value))
-        self._keys.insert(0, header_key(name))
-        self.typed.clear()
+        self._keys.insert(0, key)
+        self._forget(key)
 
     def remove(self, name: str) -> None:
         """Drop all fields of a name; it need not be there."""
@@ -204,7 +209,13 @@ class Headers:
             item for have, item in zip(self._keys, self._items, strict=True) if have != key
         ]
         self._keys = [have for have in self._keys if have != key]
-        self.typed.clear()
+        self._forget(key)
+
+    def _forget(self, key: str) -> None:
+        if key == "via":
+            self.typed.pop("Via", None)
+        elif key in _TYPED_KEYS:
+            self.typed.clear()
 
     def copy(self) -> Headers:
         """Return an independent copy."""
@@ -294,7 +305,8 @@ class _Typed:
     @property
     def from_tag(self) -> str:
         """The tag in From, empty when there is none; cheaper than the whole address."""
-        return self._tag("From")
+        known: str | None = self.headers.typed.get("From tag")
+        return self._tag("From") if known is None else known
 
     @property
     def to(self) -> NameAddr:
@@ -305,7 +317,8 @@ class _Typed:
     @property
     def to_tag(self) -> str:
         """The tag in To, empty when there is none; cheaper than the whole address."""
-        return self._tag("To")
+        known: str | None = self.headers.typed.get("To tag")
+        return self._tag("To") if known is None else known
 
     @property
     def vias(self) -> list[Via]:
@@ -361,15 +374,11 @@ class _Typed:
         return text
 
     def _tag(self, name: str) -> str:
-        typed = self.headers.typed
-        known: str | None = typed.get(f"{name} tag")
-        if known is not None:
-            return known
         text = self._required(name)
         tag = usual_tag(text)
         if tag is None:
             tag = self._read(name, text, parse_name_addr).tag or ""
-        typed[f"{name} tag"] = tag
+        self.headers.typed[f"{name} tag"] = tag
         return tag
 
     def _read(self, name: str, source: _S, parse: Callable[[_S], _T]) -> _T:

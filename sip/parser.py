@@ -17,6 +17,7 @@ from .errors import MalformedMessage
 from .headers import is_token, parse_via, split_values
 from .message import KNOWN_NAMES, Headers, Request, Response
 from .uri import is_plain
+from .usual import read_usual_head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,22 +46,6 @@ DEFAULT_LIMITS = Limits()
 
 _BLANK_LINE, _PING = KeepAlive(False), KeepAlive(True)
 
-_METHODS = frozenset(
-    (
-        "ACK",
-        "BYE",
-        "CANCEL",
-        "INFO",
-        "INVITE",
-        "MESSAGE",
-        "NOTIFY",
-        "OPTIONS",
-        "REGISTER",
-        "SUBSCRIBE",
-    )
-)
-# A line as nearly all are. Folded ones match too little, and are seen by their number.
-_FIELD = re.compile(r"^([A-Za-z\-]+): *(.*)$", re.MULTILINE)
 _SINGLE = frozenset({"call-id", "from", "to", "cseq", "content-length", "max-forwards"})
 _STATUS_LINE = re.compile(r"SIP/(\d{1,4}\.\d{1,4})[ \t]+(\d{3})(?:[ \t]+(.*))?\Z", re.I | re.ASCII)
 _VERSION = re.compile(r"SIP/\d{1,4}\.\d{1,4}\Z", re.IGNORECASE | re.ASCII)
@@ -211,8 +196,10 @@ def _read_head(head: bytes, limits: Limits) -> tuple[Request | Response, Malform
     """Read start line and fields; a fault that leaves the framing intact is returned."""
     _check_head_size(len(head), limits)
     text = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").rstrip("\r\n")
-    if len(text) <= limits.line and (usual := _read_usual_head(text, limits)) is not None:
-        return usual, None
+    if len(text) <= limits.line:
+        usual = read_usual_head(text, fields=limits.fields)
+        if usual is not None:
+            return usual, None
     if "\r" in text:
         raise MalformedMessage("a carriage return stands alone in the head")
     if "\n " in text or "\n\t" in text:
@@ -234,30 +221,6 @@ def _read_head(head: bytes, limits: Limits) -> tuple[Request | Response, Malform
         items.append((name, value.strip(" \t")))
     message, start_line_fault = _read_start_line(lines[0], Headers(items))
     return message, start_line_fault or fault
-
-
-def _read_usual_head(text: str, limits: Limits) -> Request | None:
-    """Read the head of a request without oddities in one pass; None leaves it to the long way."""
-    start, _, fields = text.partition("\n")
-    parts = start.split(" ")
-    if len(parts) != 3 or parts[2] != "SIP/2.0" or parts[0] not in _METHODS:
-        return None
-    items = _FIELD.findall(fields)
-    try:
-        keys = [KNOWN_NAMES[name] for name, _ in items]
-    except KeyError:
-        return None
-    if len(keys) != fields.count("\n") + 1 or len(keys) > limits.fields:
-        return None
-    if (
-        parts[1][:1] in ("", "<")
-        or "\r" in text
-        or "\t" in text
-        or " \n" in text
-        or text[-1] == " "
-    ):
-        return None
-    return Request(parts[0], parts[1], Headers.of_known(items, keys))
 
 
 def _read_start_line(
@@ -300,6 +263,9 @@ def _unknown_version(version: str) -> MalformedMessage:
 
 
 def _content_length(message: Request | Response) -> int | None:
+    if "Content-Length" in message.headers.typed:
+        length: int | None = message.headers.typed["Content-Length"]
+        return length
     values = message.headers.get_all("Content-Length")
     if not values:
         return None
@@ -311,6 +277,8 @@ def _content_length(message: Request | Response) -> int | None:
 
 def _find_fault(message: Request | Response) -> MalformedMessage | None:
     """Look at the fields that every message needs; their parsed values stay with the message."""
+    if "Content-Length" in message.headers.typed:
+        return None  # a usual head, with all of them
     try:
         _check_needed(message)
     except MalformedMessage as exc:

@@ -426,7 +426,8 @@ class SipStack:
         try:
             self._deliver(flow, request, key, call, now)
         except RemoteProtocolError as exc:
-            self.count("malformed")
+            # RFC 3261 12.2.2: one that the network let come after a later one is well formed.
+            self.count("out_of_order" if exc.status == 500 else "malformed")
             answer = make_response(request, exc.status, exc.reason, to_tag=self._token())
             self.send_response(key, answer, now)
 
