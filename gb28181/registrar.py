@@ -11,6 +11,7 @@ from enum import Enum, auto
 from sip.auth import DigestServer, Ha1, Verdict
 from sip.errors import MalformedMessage, SipError
 from sip.flow import Flow
+from sip.headers import usual_tag
 from sip.message import Request
 
 from .edition import Edition
@@ -239,7 +240,7 @@ class Registrar:
             device_id = self.identify(request)
             wish = _wish(request)
             contact, had_expires = _contact(request, device_id, flow)
-            call_id = request.call_id
+            _ = request.call_id  # a missing one is refused here
         except SipError as exc:
             return self._refuse(400, "Bad Request", str(exc))
         # An empty password is a forgotten setting, not a wish to let everybody in.
@@ -254,11 +255,10 @@ class Registrar:
         if self.config.is_strict_about_expires and wish is not None and wish < 3600:
             extra = (("Min-Expires", "3600"),)
             return self._refuse(423, "Interval Too Brief", f"{wish} s asked for", extra)
-        binding = self._bindable(request, device_id, flow, self._grant(wish), now)
-        binding = replace(binding, contact=contact, call_id=call_id)
-        event = self._bind(binding, now)
-        echoed = f"{contact};expires={binding.expires}" if had_expires else contact
-        headers = self._success([("Contact", echoed), ("Expires", str(binding.expires))], date)
+        granted = self._grant(wish)
+        event = self._bind(request, device_id, flow, contact, granted, now)
+        echoed = f"{contact};expires={granted}" if had_expires else contact
+        headers = self._success([("Contact", echoed), ("Expires", str(granted))], date)
         return RegisterResult(status=200, reason="OK", headers=headers, event=event)
 
     def keepalive(
@@ -391,43 +391,30 @@ class Registrar:
             return self.config.default_expires
         return max(self.config.min_expires, min(wish, self.config.max_expires))
 
-    def _bindable(
-        self, request: Request, device_id: str, flow: Flow, granted: int, now: float
-    ) -> Binding:
+    def _bind(
+        self, request: Request, device_id: str, flow: Flow, contact: str, granted: int, now: float
+    ) -> Registered | Refreshed:
+        old = self._bindings.get(device_id)
         version = request.headers.get("X-GB-Ver")
-        return Binding(
+        stays = old is not None and old.online and not _is_elsewhere(old.flow, flow)
+        new = Binding(
             device_id=device_id,
             flow=flow,
-            contact="",
-            call_id="",
+            contact=contact,
+            call_id=request.call_id,
             expires=granted,
             expires_at=now + granted,
             edition=None if version is None else Edition.from_version(version),
             user_agent=request.user_agent,
-            registered_at=now,
+            registered_at=old.registered_at if old is not None and stays else now,
             last_seen=now,
-            keepalive_interval=self.config.keepalive_interval,
-            keepalive_count=self.config.keepalive_count,
+            keepalive_interval=(self.config if old is None else old).keepalive_interval,
+            keepalive_count=(self.config if old is None else old).keepalive_count,
         )
-
-    def _bind(self, new: Binding, now: float) -> Registered | Refreshed:
-        old = self._bindings.get(new.device_id)
-        if old is not None:
-            new = replace(
-                new,
-                keepalive_interval=old.keepalive_interval,
-                keepalive_count=old.keepalive_count,
-            )
-        event: Registered | Refreshed
-        if old is None or not old.online:
-            event = Registered(binding=new)
-        elif _is_elsewhere(old.flow, new.flow):
-            event = Registered(binding=new, previous=old)
-        else:
-            new = replace(new, registered_at=old.registered_at)
-            event = Refreshed(binding=new, previous=old)
         self._keep(new)
-        return event
+        if old is not None and stays:
+            return Refreshed(binding=new, previous=old)
+        return Registered(binding=new, previous=old if old is not None and old.online else None)
 
     def _unregister(self, device_id: str, date: str | None) -> RegisterResult:
         old = self.remove(device_id)
@@ -483,12 +470,16 @@ class Registrar:
         return allowed * (1 + self.config.grace_share) + self.config.grace
 
     def _deadline(self, binding: Binding) -> tuple[float, OfflineCause]:
-        times = [(binding.expires_at, OfflineCause.EXPIRED)]
+        at, cause = binding.expires_at, OfflineCause.EXPIRED
         if binding.flow_lost_at is not None:
-            times.append((binding.flow_lost_at + self.config.flow_grace, OfflineCause.FLOW_LOST))
+            lost_at = binding.flow_lost_at + self.config.flow_grace
+            if lost_at < at:
+                at, cause = lost_at, OfflineCause.FLOW_LOST
         if binding.online:
-            times.append((binding.last_seen + self._silence(binding), OfflineCause.SILENT))
-        return min(times, key=lambda time: time[0])
+            silent_at = binding.last_seen + self._silence(binding)
+            if silent_at < at:
+                at, cause = silent_at, OfflineCause.SILENT
+        return at, cause
 
     def _expire(self, binding: Binding, now: float) -> Offline | None:
         at, cause = self._deadline(binding)
@@ -535,6 +526,9 @@ def _wish(request: Request) -> int | None:
 
 def _contact(request: Request, device_id: str, flow: Flow) -> tuple[str, bool]:
     """Return the Contact to echo, and whether it had an ``expires`` of its own."""
+    text = request.headers.get("Contact") or ""
+    if usual_tag(text) == "":
+        return text, False
     contact = request.contact
     if contact is None:
         host, port = flow.remote

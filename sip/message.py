@@ -350,7 +350,9 @@ class _Typed:
 
         What is no number counts as not there. Values above 32 bits are cut.
         """
-        contact = self.contact
+        text = self.headers.get("Contact")
+        # The usual form has no parameters, and need not be taken apart.
+        contact = self.contact if text is not None and usual_tag(text) is None else None
         if contact is not None:
             seconds = _seconds(contact.parameters.get("expires"))
             if seconds is not None:
