@@ -59,6 +59,7 @@ interop: .venv/.dev peers ## SIPp, pjsua2, tshark, FFmpeg, OpenSSL
 
 bench: .venv/.dev         ## CPU and memory per unit of work; prints figures, asserts nothing
 	$(BIN)/python tests/benchmarks/county.py
+	$(BIN)/python tests/benchmarks/media/media.py
 	$(BIN)/python tests/benchmarks/signalling.py --peers 1000,100000
 
 fuzz: .venv/.dev          ## feed the parsers random and mutated bytes; SECONDS_EACH=60
