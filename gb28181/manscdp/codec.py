@@ -90,7 +90,7 @@ def encode(message: Message, edition: Edition, charset: str | None = None) -> by
 def _tree(text: str, repairs: Counter[str]) -> ET.Element:
     if len(text) > MAX_TAGS and text.count("<") > MAX_TAGS:
         raise MalformedCommand(f"the body has more than {MAX_TAGS} tags")
-    if "<!" in text and _FORBIDDEN.search(text):
+    if "!" in text and _FORBIDDEN.search(text):
         raise MalformedCommand("the body has a document type definition")
     declaration = _DECLARATION.match(text)
     try:

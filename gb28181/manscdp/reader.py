@@ -173,7 +173,9 @@ class Reader:
     ) -> None:
         if slot.is_many:
             values.setdefault(slot.attribute, []).append(value)
-        elif (first := values.setdefault(slot.attribute, value)) is not value and first != value:
+        elif slot.attribute not in values:
+            values[slot.attribute] = value
+        elif values[slot.attribute] != value:
             self.repairs[f"{slot.xml.path} is there more than once, the first counts"] += 1
             kept = keep(node, depth)
             unknown.append(Element(name=kept.name, text=kept.text, children=kept.children))
