@@ -63,7 +63,7 @@ def decode_text(body: bytes, hint: str | None, repairs: list[str]) -> tuple[str,
     declared = _declared(body)
     if body.startswith(_BOM):
         body = body[len(_BOM) :]
-        if declared not in _UTF8 and _is_utf8(body):
+        if _is_utf8(body):
             return body.decode("utf-8"), "UTF-8"
         declared = "UTF-8"
     if body.isascii():

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import re
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from gb28181.edition import Edition
@@ -36,7 +37,7 @@ CHARACTERS = st.characters(
     codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="\ufffe\uffff"
 )
 TEXTS = st.text(CHARACTERS, min_size=1, max_size=12).map(str.strip).filter(bool)
-NAMES = st.from_regex(r"X[A-Za-z0-9]{0,8}", fullmatch=True)
+NAMES = st.from_regex(r"Zq[A-Za-z0-9]{0,8}", fullmatch=True)
 
 
 def keepalive(**changes: Any) -> KeepaliveNotify:
@@ -70,8 +71,9 @@ def elements() -> st.SearchStrategy[Element]:
 
 
 def content(slot: Slot) -> st.SearchStrategy[Any]:
-    if slot.cls is not None:
-        return instances(slot.cls).filter(lambda value: value != type(value)(**required(value)))
+    cls: Any = slot.cls
+    if cls is not None:
+        return instances(cls).filter(lambda value: value != type(value)(**required(value)))
     if slot.kind is values.TIME:
         return st.datetimes().map(values.format_time)
     if slot.kind is values.FLAG:
@@ -89,7 +91,8 @@ def required(value: Any) -> dict[str, Any]:
     return {s.attribute: getattr(value, s.attribute) for s in plan_of(type(value)).required}
 
 
-def instances(cls: type[Any]) -> st.SearchStrategy[Any]:
+@functools.cache
+def instances(cls: Any) -> st.SearchStrategy[Any]:
     given_fields: dict[str, st.SearchStrategy[Any]] = {
         "extra": st.lists(elements(), max_size=2).map(tuple)
     }
@@ -125,8 +128,10 @@ def restricted(value: Any, edition: Edition) -> Any:
     return dataclasses.replace(value, **changes)
 
 
+COMMANDS_OF_ALL_EDITIONS: tuple[Any, ...] = commands.COMMANDS
+
 MESSAGES = st.one_of(
-    *(instances(cls) for cls in commands.COMMANDS),
+    *(instances(cls) for cls in COMMANDS_OF_ALL_EDITIONS),
     st.builds(
         UnknownCommand,
         root=st.sampled_from(["Control", "Query", "Notify", "Response"]),
@@ -149,6 +154,18 @@ def test_what_is_written_is_read_again(message: Any, edition: Edition, charset: 
     decoded = decode(body)
     assert decoded.message == restricted(message, edition)
     assert decoded.repairs == ()
+
+
+@pytest.mark.parametrize("edition", Edition)
+@pytest.mark.parametrize("cls", commands.COMMANDS, ids=lambda cls: cls.__name__)
+@settings(max_examples=5, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_every_command_is_read_again_in_every_edition(
+    cls: Any, edition: Edition, data: st.DataObject
+) -> None:
+    message = data.draw(instances(cls))
+    body = b"\xef\xbb\xbf" + encode(message, edition, "UTF-8")
+    assert decode(body).message == restricted(message, edition)
 
 
 def is_text(body: bytes, charset: str) -> bool:
