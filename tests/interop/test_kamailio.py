@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import secrets
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -132,10 +134,29 @@ async def kamailio(
         port=port, log=log, certificate=certificates["kamailio"][0], own=certificates["ours"]
     )
     told = log.read_text()  # its processes complain of each other when they end
-    process.terminate()
-    async with asyncio.timeout(20):
-        await process.wait()
+    await end(process)
     assert "CRITICAL" not in told
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """End it with its children; now and then it waits for ever for one of them."""
+    assert process.returncode is None, "Kamailio has died"
+    children = children_of(process.pid)
+    process.terminate()
+    try:
+        async with asyncio.timeout(5):
+            await process.wait()
+    except TimeoutError:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 # Our client at the registrar.
@@ -201,7 +222,9 @@ async def client(
 
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
-async def test_client_registers_refreshes_and_leaves(transport: str, kamailio: Kamailio) -> None:
+async def test_client_registers_refreshes_and_leaves(
+    transport: str, kamailio: Kamailio, wait_until: Until
+) -> None:
     async with client(kamailio, transport) as ours:
         first = await ours.register()
         assert first.status == 200
@@ -212,8 +235,8 @@ async def test_client_registers_refreshes_and_leaves(transport: str, kamailio: K
         assert (refreshed.status, refreshed.expires) == (200, 30)
         gone = await ours.register(expires=0)
         assert (gone.status, gone.contact) == (200, None)
-    counts = [kamailio.count(f"{what} {CLIENT}") for what in ("inserted", "updated", "deleted")]
-    assert counts == [1, 1, 1]
+    for what in ("inserted", "updated", "deleted"):
+        await wait_until(lambda said=what: kamailio.count(f"{said} {CLIENT}") == 1, what)
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
@@ -277,8 +300,8 @@ async def test_device_registers_refreshes_keeps_alive_and_leaves(
             await device.registered()
         await wait_until(lambda: kamailio.count(f"updated {CAMERA}") >= 2, "two refreshes")
         assert device.is_registered
+    await wait_until(lambda: kamailio.count(f"deleted {CAMERA}") == 1, "the farewell")
     assert kamailio.count(f"inserted {CAMERA}") == 1
-    assert kamailio.count(f"deleted {CAMERA}") == 1
 
 
 async def test_device_with_another_password_backs_off(
