@@ -129,6 +129,8 @@ class SipStack:
         self._clients: dict[TransactionKey, ClientTransaction] = {}
         self._servers: dict[TransactionKey, ServerTransaction] = {}
         self._by_flow: dict[Flow, set[TransactionKey]] = {}
+        # Bound once: each transaction would keep two such objects of its own.
+        self._send, self._report = self.send_bytes, self._report_server
         self._parsers: dict[Flow, StreamParser] = {}
         self.calls = InviteUsage(self, heap=self._heap, token=token)  # type: ignore[arg-type]
         numbers = itertools.count(1)
@@ -416,12 +418,13 @@ class SipStack:
             flow,
             timers=self.timers,
             heap=self._heap,  # type: ignore[arg-type]
-            send=self.send_bytes,
-            report=self._report_server,
+            send=self._send,
+            report=self._report,
             key=key,
         )
         self._servers[key] = transaction
-        self._by_flow.setdefault(flow, set()).add(key)
+        if flow.reliable or request.method == "INVITE":  # others over UDP end by themselves
+            self._by_flow.setdefault(flow, set()).add(key)
         transaction.start(now)
         try:
             self._deliver(flow, request, key, call, now)

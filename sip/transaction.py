@@ -280,6 +280,7 @@ TIMER_RULES: dict[Action, TimerRule] = {
     ),
 }
 
+_ALONE = {fires: (fires,) for fires in Input}
 TransactionTimer = tuple[TransactionKey, Input]
 Send = Callable[[Flow, bytes], None]
 
@@ -320,7 +321,9 @@ class TransactionClock:
             interval = min(interval, rule.longest(self._timers))
         if rule.reliable is OnReliable.NOT_USED:
             self._growing = interval
-        if fires not in self._armed:
+        if not self._armed:
+            self._armed = _ALONE[fires]
+        elif fires not in self._armed:
             self._armed += (fires,)
         self._heap.arm((self._key, fires), now + interval, run=interval)
         return None

@@ -263,8 +263,9 @@ def test_any_loss_and_duplication_ends_with_nothing_left(
     chance = random.Random(seed)
     client, server = stack(), stack()
     request = message(method)
+    call = None
     if method == "INVITE":
-        client.calls.invite(request, UDP, 0.0)
+        call = client.calls.invite(request, UDP, 0.0)
     else:
         client.send_request(request, UDP, 0.0)
     now, steps = 0.0, 0
@@ -283,7 +284,12 @@ def test_any_loss_and_duplication_ends_with_nothing_left(
         times = [when for when, *_ in wire]
         times += [when for s in (client, server) if (when := s.next_timeout()) is not None]
         if not times:
-            break
+            if call is None:
+                break
+            # Between 100 and a final answer that is lost a caller waits until he gives up.
+            client.calls.cancel(call, now)
+            call = None
+            continue
         now = max(now, min(times))
         deliver(wire, now)
         client.handle_timeout(now)

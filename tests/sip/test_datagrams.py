@@ -1,0 +1,96 @@
+import asyncio
+import errno
+import socket
+
+from sip.datagrams import BATCH, DrainedSocket
+
+
+class Taker(asyncio.DatagramProtocol):
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.errors: list[Exception] = []
+        self.lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.taken.append(data)
+
+    def error_received(self, exc: Exception) -> None:
+        self.errors.append(exc)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(exc)
+
+
+class Full:
+    """A socket that has no room at first."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self._real = real
+        self.refusals = 1
+        self.error: OSError | None = None
+
+    def sendto(self, data: bytes, address: tuple[str, int]) -> int:
+        if self.refusals:
+            self.refusals -= 1
+            raise BlockingIOError
+        if self.error is not None:
+            raise self.error
+        return self._real.sendto(data, address)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+
+def bound() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    made.bind(("127.0.0.1", 0))
+    return made
+
+
+async def turn() -> None:
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def test_one_wake_up_drains_the_socket_but_not_for_ever() -> None:
+    taker = Taker()
+    drained = DrainedSocket(asyncio.get_running_loop(), taker, bound())
+    with bound() as peer:
+        for number in range(BATCH + 1):
+            peer.sendto(b"%d" % number, drained.get_extra_info("sockname"))
+        drained._read()
+        assert taker.taken == [b"%d" % number for number in range(BATCH)]
+        drained._read()
+        assert len(taker.taken) == BATCH + 1
+    drained.abort()
+    drained.abort()
+    assert drained.is_closing()
+    assert await taker.lost is None
+
+
+async def test_what_finds_no_room_waits_in_order() -> None:
+    full = Full(bound())
+    drained = DrainedSocket(asyncio.get_running_loop(), Taker(), full)  # type: ignore[arg-type]  # stands for a socket
+    with bound() as peer:
+        for data in (b"one", b"two"):
+            drained.sendto(data, peer.getsockname())
+        assert drained.get_write_buffer_size() == 6
+        await turn()
+        assert [peer.recv(10), peer.recv(10)] == [b"one", b"two"]
+        assert drained.get_write_buffer_size() == 0
+    drained.abort()
+
+
+async def test_icmp_error_is_told_and_a_dead_socket_is_closed() -> None:
+    full, taker = Full(bound()), Taker()
+    full.refusals = 0
+    drained = DrainedSocket(asyncio.get_running_loop(), taker, full)  # type: ignore[arg-type]  # stands for a socket
+    full.error = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+    drained.sendto(b"x", ("127.0.0.1", 9))
+    assert len(taker.errors) == 1
+    assert not drained.is_closing()
+    full.error = OSError(errno.ENODEV, "gone")
+    drained.sendto(b"x", ("127.0.0.1", 9))
+    assert drained.is_closing()
+    assert await taker.lost is full.error
