@@ -78,8 +78,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("--peers", type=int, default=0)
+    parser.add_argument("--uvloop", action="store_true")
     options = parser.parse_args()
-    asyncio.run(serve(options.port, options.peers))
+    factory = None
+    if options.uvloop:
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(serve(options.port, options.peers))
 
 
 if __name__ == "__main__":

@@ -109,13 +109,33 @@ def kamailio(folder: Path, port: int, *, auth: bool) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
-def ours(port: int, *, peers: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, str(SERVER), str(port), "--peers", str(peers)])
+def ours(port: int, *, peers: int, uvloop: bool) -> subprocess.Popen[bytes]:
+    options = ["--peers", str(peers), *(["--uvloop"] if uvloop else [])]
+    return subprocess.Popen([sys.executable, str(SERVER), str(port), *options])
+
+
+def resident(pid: int) -> int:
+    """Bytes that a process keeps in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def idle_memory(counts: list[int], *, uvloop: bool) -> None:
+    """Print what one more idle device costs the process, registrar and stack together."""
+    sizes = []
+    for count in counts:
+        port = free_port()
+        process = ours(port, peers=count, uvloop=uvloop)
+        wait_until_served(port)
+        sizes.append(resident(process.pid))
+        process.terminate()
+        process.wait(timeout=20)
+    (few, small), (many, large) = (counts[0], sizes[0]), (counts[-1], sizes[-1])
+    print(f"Memory: {(large - small) / (many - few):.0f} bytes for each idle device", flush=True)
 
 
 def wait_until_served(port: int) -> None:
     """Until something answers an OPTIONS-like datagram, or the port is taken."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120  # a hundred thousand peers register first
     while time.monotonic() < deadline:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
@@ -139,6 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=12_000)
     parser.add_argument("--peers", default="1000", help="known peers before the run, a,b,c")
+    parser.add_argument("--uvloop", action="store_true", help="serve with uvloop")
     options = parser.parse_args()
     missing = [name for name in ("sipp", "kamailio") if shutil.which(name) is None]
     if missing:
@@ -150,13 +171,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         csv = users(folder, 2000)
+        counts = list(map(int, options.peers.split(",")))
+        if len(counts) > 1:
+            idle_memory(counts, uvloop=options.uvloop)
         for load in loads:
             port = free_port()
             theirs = run(kamailio(folder, port, auth=True), port, load, csv, options.calls)
             print(f"{load.name}: Kamailio {theirs.microseconds:.0f} us ({theirs.failed} failed)")
-            for peers in map(int, options.peers.split(",")):
+            for peers in counts:
                 port = free_port()
-                own = run(ours(port, peers=peers), port, load, csv, options.calls)
+                own = run(
+                    ours(port, peers=peers, uvloop=options.uvloop), port, load, csv, options.calls
+                )
                 print(
                     f"{load.name}: ours with {peers} known peers {own.microseconds:.0f} us "
                     f"({own.failed} failed), {own.microseconds / theirs.microseconds:.2f} times "
