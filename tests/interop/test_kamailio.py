@@ -137,7 +137,7 @@ async def kamailio(
         port=port, log=log, certificate=certificates["kamailio"][0], own=certificates["ours"]
     )
     told = log.read_text()  # its processes complain of each other when they end
-    await end(process)
+    await end(process, config)
     assert "CRITICAL" not in told
 
 
@@ -147,25 +147,27 @@ def has_tls() -> bool:
     )
 
 
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def family(config: Path) -> list[int]:
+    """Find the processes that were started with a configuration, orphans too."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(config).encode() in (entry / "cmdline").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
 
 
-async def end(process: asyncio.subprocess.Process) -> None:
-    """End it with its children; now and then it waits for ever for one of them."""
+async def end(process: asyncio.subprocess.Process, config: Path) -> None:
+    """End it and its children; now and then one of them waits for ever for another."""
     assert process.returncode is None, "Kamailio has died"
-    children = children_of(process.pid)
     process.terminate()
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(5):
             await process.wait()
-    except TimeoutError:
-        for pid in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    for pid in family(config):
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+            os.kill(pid, signal.SIGKILL)
+    await process.wait()
 
 
 # Our client at the registrar.
