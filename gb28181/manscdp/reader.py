@@ -59,6 +59,8 @@ class Reader:
             extra += self._attributes(node, plan.group, values)
         if extra:
             values["extra"] = tuple(extra)
+        if not values and plan.empty is not None:
+            return plan.empty
         for slot in plan.required:
             if slot.attribute not in values:
                 values[slot.attribute] = self._missing(slot)
@@ -133,7 +135,8 @@ class Reader:
         inner = group.groups.get(name)
         if slot is not None and slot.plan is not None and (holds or node.keys()):
             value = self.read(node, slot.plan, depth)
-            self._put(node, slot, value, values, depth, unknown)
+            if slot.is_many or value is not slot.plan.empty:
+                self._put(node, slot, value, values, depth, unknown)
         elif slot is not None and slot.kind is not None and not holds:
             self._leaf(node, slot, values, unknown)
         elif inner is not None and (holds or node.keys()):

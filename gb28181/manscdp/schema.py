@@ -163,6 +163,8 @@ class Plan:
     required: tuple[Slot, ...]
     many: tuple[str, ...]
     """The fields that are sequences."""
+    empty: Any
+    """The instance that says nothing; ``None`` when there is something that it must say."""
     is_small: bool
     """It holds single texts alone, so that equal instances are cheap to tell."""
     lift: Callable[[dict[str, Any]], None] | None
@@ -192,6 +194,7 @@ def _compile(cls: Any) -> Plan:
         group=_group(slots),
         required=tuple(slot for slot in slots if slot.is_required),
         many=tuple(slot.attribute for slot in slots if slot.is_many),
+        empty=None if any(slot.is_required for slot in slots) else cls(),
         is_small=all(slot.quick is not None for slot in slots),
         lift=getattr(cls, "lift", None),
         in_edition=getattr(cls, "in_edition", None),
