@@ -18,7 +18,8 @@ class DrainedSocket:
     """The transport of a datagram protocol, with less between the socket and the protocol.
 
     asyncio's own reads one datagram for each turn of the loop, into a buffer that it allocates for
-    each. What is to be sent leaves at once; when the socket is full it waits, in order.
+    each. What is to be sent leaves together at the end of the turn: each datagram may wake its
+    reader in our place, which costs least between two turns. When the socket is full it waits.
     """
 
     __slots__ = ("_is_closing", "_loop", "_protocol", "_socket", "_waiting", "_waiting_size")
@@ -53,22 +54,16 @@ class DrainedSocket:
         return self._waiting_size
 
     def sendto(self, data: bytes, address: Address) -> None:
-        """Send a datagram, at once or when the socket has room."""
+        """Send a datagram at the end of this turn, or when the socket has room."""
         if not self._waiting:
-            try:
-                self._socket.sendto(data, address)
-            except (BlockingIOError, InterruptedError):
-                self._loop.add_writer(self._socket.fileno(), self._write)
-            except OSError as exc:
-                self._fail(exc)
-                return
-            else:
-                return
+            self._loop.call_soon(self._flush)
         self._waiting.append((data, address))
         self._waiting_size += len(data)
 
     def abort(self) -> None:
-        """Close the socket; what waits is dropped."""
+        """Close the socket; what has no room in it is dropped."""
+        if not self._is_closing:
+            self._write()
         self._close(None)
 
     def _read(self) -> None:
@@ -84,6 +79,13 @@ class DrainedSocket:
             take(data, address)
             if self._is_closing:
                 return
+
+    def _flush(self) -> None:
+        if self._is_closing:
+            return
+        self._write()
+        if self._waiting:
+            self._loop.add_writer(self._socket.fileno(), self._write)
 
     def _write(self) -> None:
         while self._waiting:
