@@ -54,11 +54,12 @@ conformance: .venv/.dev   ## the kit on our own platform and device
 peers:                    ## the foreign programs that tests talk to: by apt-get when root
 	tests/interop/install.sh
 
-interop: .venv/.dev peers ## SIPp, pjsua2, tshark, FFmpeg, OpenSSL
+interop: .venv/.dev peers ## SIPp, Kamailio, pjsua2, sipsak, tshark, FFmpeg, OpenSSL
 	$(BIN)/python -m pytest -m interop
 
 bench: .venv/.dev         ## CPU and memory per unit of work; prints figures, asserts nothing
 	$(BIN)/python tests/benchmarks/county.py
+	$(BIN)/python tests/benchmarks/manscdp.py
 	$(BIN)/python tests/benchmarks/media/media.py
 	$(BIN)/python tests/benchmarks/signalling.py --peers 1000,100000
 
