@@ -303,20 +303,15 @@ class TransactionClock:
         self._timers = timers
         self._heap = heap
         self._armed: tuple[Input, ...] = ()
-        self._growing = 0.0
-        """The last interval of timer A, E or G, of which a transaction has only one."""
+        self._growing = 0.0  # the last interval of timer A, E or G: only one is used
 
     def arm(self, action: Action, now: float) -> Input | None:
         """Arm what ``action`` names; return the input of a timer that is over at once."""
         rule = TIMER_RULES[action]
-        if self._reliable and rule.reliable is OnReliable.NOT_USED:
-            return None
-        if self._reliable and rule.reliable is OnReliable.AT_ONCE:
-            return rule.fires
+        if self._reliable and rule.reliable is not OnReliable.SAME:
+            return rule.fires if rule.reliable is OnReliable.AT_ONCE else None
         fires = rule.fires
-        interval = rule.first(self._timers)
-        if rule.growth:
-            interval = self._growing * rule.growth
+        interval = self._growing * rule.growth if rule.growth else rule.first(self._timers)
         if rule.longest is not None:
             interval = min(interval, rule.longest(self._timers))
         if rule.reliable is OnReliable.NOT_USED:
@@ -533,12 +528,7 @@ def status_input(status: int) -> Input:
 
 def client_key(request: Request) -> TransactionKey:
     """Return the key of the client transaction of a request that carries our Via."""
-    return TransactionKey(
-        is_client=True,
-        branch=request.top_via.branch.lower(),
-        sent_by="",
-        method=request.method,
-    )
+    return TransactionKey(True, request.top_via.branch.lower(), "", request.method)
 
 
 def response_key(response: Response) -> TransactionKey:
@@ -546,12 +536,7 @@ def response_key(response: Response) -> TransactionKey:
 
     Source: RFC 3261 section 17.1.3.
     """
-    return TransactionKey(
-        is_client=True,
-        branch=response.top_via.branch.lower(),
-        sent_by="",
-        method=response.cseq.method,
-    )
+    return TransactionKey(True, response.top_via.branch.lower(), "", response.cseq.method)
 
 
 def server_key(request: Request, *, method: str | None = None) -> TransactionKey:
