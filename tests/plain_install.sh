@@ -16,7 +16,7 @@ import importlib.util, sys
 extras = [name for name in ("av", "numpy", "pydantic", "fastapi", "httpx", "construct") if importlib.util.find_spec(name)]
 sys.exit(f"not a plain install: {extras} are here" if extras else 0)
 PY
-cp -r "$checkout/tests" "$folder/tests"
+cp -r "$checkout/tests" "$checkout/docs" "$folder"
 cp "$checkout/pyproject.toml" "$folder/pyproject.toml"
 cd "$folder"
 echo "the core's tests on a plain install:"
