@@ -34,7 +34,7 @@ logger = logging.getLogger("gb28181.sip")
 
 VIA_ROOM = 120
 """Bytes that Via and Contact add to a request, about."""
-_NEEDS_A_CALL = frozenset({"INVITE", "ACK", "CANCEL", "BYE"})
+_NEEDS_A_CALL = frozenset({"INVITE", "ACK", "CANCEL"})
 
 
 def random_token() -> str:
@@ -208,7 +208,7 @@ class SipEndpoint:
             timeout: Seconds; None leaves it to the transaction (64 T1).
 
         Raises:
-            LocalProtocolError: INVITE, ACK, CANCEL and BYE belong to a call.
+            LocalProtocolError: INVITE, ACK and CANCEL belong to a call.
             TransactionTimeout: No final response came.
             FlowFailed: The flow does not exist, could not be opened, or broke.
         """

@@ -333,7 +333,7 @@ class InviteUsage:
         """Take a response to a request of a call; False when our user is to have it as well."""
         record = self._by_transaction.get(key)
         if record is None:
-            return key.method in ("CANCEL", "BYE")
+            return key.method == "CANCEL"
         if key == record.invite_key:
             self._receive_answer(record, response, now)
             return True
@@ -353,7 +353,7 @@ class InviteUsage:
         """Take a timeout or a lost flow; False when our user is to hear of it as well."""
         record = self._by_transaction.get(key)
         if record is None:
-            return key.method in ("CANCEL", "BYE")
+            return key.method == "CANCEL"
         if key == record.invite_key:
             record.text = "the flow was lost" if flow_lost else "no answer to INVITE"
             self._feed(record, _I.FLOW_LOST if flow_lost else _I.TIMEOUT, now)

@@ -209,7 +209,7 @@ class PlatformPeer:
 
     async def bye_without_call(self) -> int:
         """Send a BYE for a dialog that nobody knows; return the status of its answer."""
-        return await self.wire.send_bye(self._stray("BYE"), await self.flow())
+        return (await self.wire.send(self._stray("BYE"), await self.flow())).status
 
     async def info_without_call(self) -> int:
         """Send an INFO for a dialog that nobody knows; return the status of its answer."""

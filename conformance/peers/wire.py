@@ -78,7 +78,6 @@ class Wire:
         self._timeout = timeout
         self._serve = serve
         self._arrived = asyncio.Event()
-        self._bye: tuple[bytes, asyncio.Future[int]] | None = None
 
     async def start(self) -> None:
         """Open the sockets and begin to record."""
@@ -105,31 +104,6 @@ class Wire:
             return await self.endpoint.request(request, target, timeout=self._timeout)
         except (TransactionTimeout, FlowFailed) as error:
             raise NoAnswer(f"{request.method} was not answered: {error}") from error
-
-    async def send_bye(self, request: Request, target: Flow | str) -> int:
-        """Send a BYE that belongs to no call of ours; return the status of its answer.
-
-        Calls have the BYE to themselves in the stack, so its answer is read off the wire.
-
-        Raises:
-            NoAnswer: None came.
-        """
-        self._bye = (request.call_id.encode(), asyncio.get_running_loop().create_future())
-        status = self._bye[1]
-        self.tasks.spawn(self._send_quietly(request, target))
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await status
-        except TimeoutError as error:
-            raise NoAnswer("BYE was not answered") from error
-        finally:
-            self._bye = None
-
-    async def _send_quietly(self, request: Request, target: Flow | str) -> None:
-        try:
-            await self.send(request, target)
-        except NoAnswer:
-            return
 
     def message(
         self,
@@ -185,11 +159,6 @@ class Wire:
     def _record(self, record: TraceRecord) -> None:
         if self.tap is not None:
             self.tap(record)
-        if self._bye is not None and record.direction == "in" and not self._bye[1].done():
-            for message in record.data.split(b"SIP/2.0 ")[1:]:
-                if self._bye[0] in message and message[:3].isdigit():
-                    self._bye[1].set_result(int(message[:3]))
-                    return
 
 
 def is_command(seen: Seen, root: str, cmd_type: str, sn: str | None = None) -> bool:

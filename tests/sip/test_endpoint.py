@@ -483,7 +483,16 @@ async def test_who_fails_again_and_again_is_turned_away() -> None:
         await guesser.aclose()
 
 
-@pytest.mark.parametrize("method", ["INVITE", "ACK", "CANCEL", "BYE"])
+async def test_bye_for_a_dialog_that_nobody_knows_is_answered() -> None:
+    async with endpoint() as server, endpoint() as client:
+        host, port = server.listening[0][1]
+        stray = message("BYE")
+        stray.headers.set("To", f"{stray.headers.get('To')};tag=nobody")
+        response = await client.request(stray, f"udp://{host}:{port}")
+        assert response.status == 481
+
+
+@pytest.mark.parametrize("method", ["INVITE", "ACK", "CANCEL"])
 async def test_method_of_a_call_is_not_sent_outside_one(method: str) -> None:
     async with endpoint() as client:
         with pytest.raises(LocalProtocolError):
