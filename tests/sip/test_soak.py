@@ -22,6 +22,7 @@ from gb28181.testing.clock import VirtualClock
 from gb28181.testing.link import Conditions
 from gb28181.testing.network import SimulatedNetwork
 from sip.endpoint import (
+    IncomingCall,
     IncomingInvite,
     IncomingRequest,
     IncomingSubscribe,
@@ -42,6 +43,7 @@ class Callee:
     def __init__(self, endpoint: SipEndpoint, group: asyncio.TaskGroup) -> None:
         self.delivered: Counter[tuple[str, str, str]] = Counter()
         self.accepted = 0
+        self.calls: list[IncomingCall] = []
         self._endpoint = endpoint
         self._group = group
 
@@ -70,6 +72,7 @@ class Callee:
             with suppress(SipError):
                 call = await incoming.accept()
                 self.accepted += 1
+                self.calls.append(call)
                 if wish == "hang-up":
                     await call.bye()
 
@@ -109,6 +112,12 @@ async def ends(
         group.create_task(back.serve())
         yield caller, answering
         await asyncio.sleep(SETTLE)
+        # Where every BYE was lost the callee still has the call: the standard knows no session
+        # timers, and it is for the role to end it when media or heartbeats fail.
+        orphans = [call for call in answering.calls if not call.is_ended]
+        for call in orphans:
+            call.hang_up()
+        await asyncio.sleep(SETTLE if orphans else 0)
         left = {name: end.stack.pending() for name, end in (("us", caller), ("them", callee))}
         for kept in left.values():
             del kept["parsers"]  # a connection that stands has one
