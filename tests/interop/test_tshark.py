@@ -210,7 +210,7 @@ async def test_wireshark_reads_a_cascade_without_complaint(
     rows = await asyncio.to_thread(dissect, tshark, capture, signalling, media)
 
     sip = [row for row in rows if "sip" in row["frame.protocols"].split(":")]
-    methods = {"REGISTER", "MESSAGE", "INVITE", "ACK", "BYE"}
+    methods = {"REGISTER", "MESSAGE", "SUBSCRIBE", "NOTIFY", "INVITE", "ACK", "BYE"}
     assert values(sip, "sip.Method") == methods
     assert values(sip, "sip.Status-Code") == {"100", "200", "401"}
     assert len(values(sip, "sip.auth.digest.response")) == 4, "two register and unregister"
