@@ -112,10 +112,10 @@ class Live:
             async for unit in reader:
                 yield unit
         except (Gb28181Error, OSError):
-            raise SessionLost(await self.session.ended) from None
+            raise SessionLost(await self._cause()) from None
         finally:
             reader.close()
-        raise SessionLost(await self.session.ended)
+        raise SessionLost(await self._cause())
 
     async def packets(self) -> AsyncIterator[av.Packet[av.stream.Stream]]:
         """``av.Packet`` objects with a time base of 1/90000. Needs the extra ``media``."""
@@ -145,6 +145,10 @@ class Live:
     def close(self) -> None:
         """Give the share back. Idempotent."""
         self._lease.release()
+
+    async def _cause(self) -> Cause:
+        # Shielded: one reader that is cancelled here must not cancel it for the session itself.
+        return await asyncio.shield(self.session.ended)
 
 
 class Play:

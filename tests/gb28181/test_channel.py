@@ -130,3 +130,25 @@ async def test_packets_carry_what_the_units_carry(gb: Simulation) -> None:
     assert packets[1].pts is not None
     assert packets[0].pts is not None
     assert packets[1].pts - packets[0].pts == 9000
+
+
+async def test_a_reader_that_is_cancelled_leaves_the_session_to_the_others(gb: Simulation) -> None:
+    platform = await gb.platform()
+    camera = await gb.device()
+    await gb.until(CatalogChanged)
+    async with platform.channel(camera.channels[0]).play() as live:
+
+        async def read() -> None:
+            async for _ in live.units():
+                pass
+
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(read())
+            await gb.advance(0.2)
+            live.session.receiver.units.close()  # the units end before the session has
+            await gb.advance(0.2)
+            reading.cancel()
+        assert not live.session.ended.done()
+        await camera.stop()
+        await gb.advance(1)
+        assert live.session.ended.result().code in ("bye", "unregistered")
