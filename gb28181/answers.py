@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sip.endpoint import IncomingInvite, IncomingSubscribe
 from sip.errors import SipError
 
-from .catalog import pages
+from .catalog import TCP_BUDGET, UDP_BUDGET, pages
 from .dispatch import ALLOW
 from .errors import MalformedCommand
 from .manscdp.catalog import CatalogQuery
@@ -29,9 +29,6 @@ logger = logging.getLogger("gb28181.answers")
 CONTENT_TYPES = frozenset({"application/manscdp+xml", "manscdp+xml", "application/xml", "text/xml"})
 """What peers call a MANSCDP body; the first is the standard's (Q9)."""
 
-UDP_BUDGET = 1300
-"""Bytes of a catalogue page over UDP (RFC 3261 18.1.1; 2022 M)."""
-TCP_BUDGET = 64 * 1024
 _UNKNOWN_KEPT = 1000
 
 

@@ -12,6 +12,11 @@ from .manscdp.codec import encode
 
 # A page's Num attribute may have this many digits more than that of the sample page.
 _NUM_DIGITS = 4
+UDP_BUDGET = 1300
+"""Bytes of a page over UDP (RFC 3261 18.1.1; 2022 M)."""
+TCP_BUDGET = 64 * 1024
+"""Bytes of a page over TCP."""
+
 # Parents before children in what an upper platform gets (spec 07 section 4).
 _RANKS = (IdKind.SYSTEM, IdKind.AREA, IdKind.GROUP, IdKind.ORGANISATION, IdKind.DEVICE)
 _ORGANISATIONS = (IdKind.GROUP, IdKind.ORGANISATION)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from sip.errors import FlowFailed, LocalProtocolError, TransactionTimeout
 
+from .catalog import TCP_BUDGET, UDP_BUDGET
+from .link import CONTENT_TYPE
 from .manscdp.catalog import CatalogItem, CatalogNotify
 from .manscdp.codec import encode
 
@@ -21,11 +23,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gb28181.publisher")
 
-CONTENT_TYPE = "Application/MANSCDP+xml"
 MAX_ITEMS = 100
 """Items of one NOTIFY at most (2022 N: batches of, for instance, 100)."""
-UDP_BUDGET = 1300
-TCP_BUDGET = 64 * 1024
 MAX_SUBSCRIPTIONS = 16
 _NOTIFY_TIMEOUT = 10.0
 
@@ -81,7 +80,7 @@ class CatalogPublisher:
         self._told[subscription] = tree
         subscription.terminated.add_done_callback(lambda _: self._told.pop(subscription, None))
         away = [_event(item, "OFF") for item in tree.values() if item.status == "OFF"]
-        await self._send(subscription, away or [])
+        await self._send(subscription, away)
 
     def note_change(self) -> None:
         """Something below has changed: look at the tree after the delay."""

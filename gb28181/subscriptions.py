@@ -11,9 +11,9 @@ from sip.errors import FlowFailed, SubscriptionRejected, TransactionTimeout
 from sip.message import Headers, Request
 
 from .errors import DeviceNotOnline
+from .link import CONTENT_TYPE
 from .manscdp.catalog import CatalogQuery
 from .manscdp.codec import encode
-from .publisher import CONTENT_TYPE
 from .station import authority
 
 if TYPE_CHECKING:
