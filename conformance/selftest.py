@@ -7,12 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from gb28181.channel import Live
-from gb28181.device import Device, DeviceChannel
+from gb28181.device import Device
 from gb28181.edition import Edition
 from gb28181.manscdp.catalog import CatalogItem
 from gb28181.media.source import Clip, ClipSource
 from gb28181.platform import Platform
 from gb28181.registrar import RegistrarConfig
+from gb28181.serving import DeviceChannel
 from rtp.access_unit import Codec
 
 from .case import Case, Role

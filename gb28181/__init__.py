@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .cascade import Cascade, Upper
     from .channel import Backoff, Channel, Live, Play
-    from .device import Device, DeviceChannel, Nameplate
+    from .device import Device, Nameplate
     from .edition import Edition
     from .errors import (
         AnswerIncomplete,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .quirks import Quirks
     from .registrar import RegistrarConfig
     from .remote_device import RemoteDevice
+    from .serving import DeviceChannel
     from .share import IdMap, Share
     from .streams import StreamKind
 
@@ -48,7 +49,7 @@ _HOME = {
     "CommandFailed": "errors",
     "ConfigError": "errors",
     "Device": "device",
-    "DeviceChannel": "device",
+    "DeviceChannel": "serving",
     "DeviceNotOnline": "errors",
     "DeviceOffline": "events",
     "DeviceOnline": "events",

@@ -378,7 +378,7 @@ class Cascade:
         offer: JudgedOffer,
         lease: StreamLease,
     ) -> None:
-        station, ssrcs = self.platform.station, self.platform.ssrcs
+        station, ssrcs = self.platform.station, self.platform.sessions.ssrcs
         # Another domain's SSRC is chosen by us, the called one (2016 F, 2022 G note 16 b).
         ssrc: Ssrc | None = None
         try:

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 class ChannelHost(Protocol):
     """What a channel needs of its platform."""
 
-    streams: StreamTable
+    @property
+    def streams(self) -> StreamTable:
+        """The live streams that run, shared by their viewers."""
 
     def channel_item(self, channel_id: str) -> CatalogItem | None:
         """The catalogue's line for the channel."""

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sip.errors import CallCancelled, SipError
-
 from .addresses import require_address
 from .answers import Answers
-from .dispatch import request_user_of, to_user_of
 from .edition import Edition
-from .errors import Gb28181Error, RoleFailed
+from .errors import RoleFailed
 from .link import Link
 from .manscdp.catalog import CatalogItem, CatalogQuery
 from .manscdp.control import DeviceControl, DeviceControlResponse
 from .manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
 from .manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
-from .media.answer import Declined, JudgedOffer, Subject, answer_to, judge_offer
-from .media.sender import Sender
 from .registration import RegistrationConfig, RegistrationState
-from .ssrc import Ssrc, SsrcPool
+from .serving import DeviceChannel, Outgoing, Serving
 from .station import DEFAULT_MEDIA_PORTS, Station
 
 if TYPE_CHECKING:
@@ -30,28 +24,17 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from sip.endpoint import IncomingCall, IncomingInvite, IncomingRequest
+    from sip.endpoint import IncomingRequest
     from sip.timers import Timers
     from sip.tls import TlsSettings
     from sip.trace import TraceRecord
 
     from .media.plane import MediaPlane
-    from .media.relay import MediaSink
-    from .media.source import MediaSource
     from .registration import StateChanged
     from .station import RoleNetwork
     from .supervisor import Supervisor
 
 logger = logging.getLogger("gb28181.device")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceChannel:
-    """One camera of a device: its line in the catalogue and what it shows."""
-
-    item: CatalogItem
-    source: Callable[[], MediaSource]
-    """Makes the media of one viewer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,18 +45,6 @@ class Nameplate:
     manufacturer: str = "gb28181"
     model: str = "simulator"
     firmware: str = "0.1.0"
-
-
-@dataclass(slots=True)
-class Outgoing:
-    """One viewer that this device sends to."""
-
-    channel_id: str
-    subject: Subject
-    call: IncomingCall
-    sink: MediaSink
-    sender: Sender
-    ssrc: int
 
 
 class DeviceFailed(RoleFailed):
@@ -151,10 +122,6 @@ class Device:
         self.nameplate = nameplate or Nameplate()
         self.edition = edition
         self.channels = {channel.item.device_id: channel for channel in channels}
-        self.max_sessions = max_sessions
-        self.loss = loss
-        self.seed = seed
-        self.sessions: list[Outgoing] = []
         self._answers: Answers | None = None
         default_listen = ("udp://0.0.0.0:0",) if server.startswith("udp:") else ()
         self.station = Station(
@@ -184,7 +151,15 @@ class Device:
             retry_spread=retry_spread,
             edition=edition,
         )
-        self._ssrcs = SsrcPool(server_id)
+        self.serving = Serving(
+            device_id,
+            server_id=server_id,
+            station=self.station,
+            channels=self.channels,
+            max_sessions=max_sessions,
+            loss=loss,
+            seed=seed,
+        )
         self.link: Link | None = None
 
     async def start(self) -> None:
@@ -210,7 +185,7 @@ class Device:
                 DeviceStatusQuery: self._device_status,
                 DeviceControl: self._control,
             },
-            self._invite,
+            self.serving.invite,
         )
         self.link.start()
 
@@ -239,6 +214,11 @@ class Device:
         """Wait until the registration stands."""
         assert self.link is not None, "start the device first"
         await self.link.registered()
+
+    @property
+    def sessions(self) -> list[Outgoing]:
+        """What it sends now."""
+        return self.serving.sessions
 
     @property
     def supervisor(self) -> Supervisor:
@@ -312,127 +292,24 @@ class Device:
 
     async def _control(self, command: DeviceControl) -> None:
         if command.i_frame_cmd is not None:
-            for outgoing in self.sessions:
-                if command.device_id in (self.id, outgoing.channel_id):
-                    outgoing.sender.force_key()
+            self.serving.force_key(command.device_id)
         elif _wants_response(command):
             # Truthfully: what the simulator has no state for is not "OK".
             await self.answers.send(
                 DeviceControlResponse(sn=command.sn, device_id=command.device_id, result="ERROR")
             )
 
-    # Sessions -------------------------------------------------------------------------------
-
-    async def _invite(self, incoming: IncomingInvite) -> None:
-        subject = Subject.parse(incoming.request.headers.get("Subject"))
-        try:
-            channel = self._asked_channel(incoming, subject)
-            offer = judge_offer(incoming.request)
-            await self._make_room(subject)
-        except Declined as declined:
-            logger.info("%s: INVITE declined: %s", self.id, declined)
-            incoming.reject(declined.status)
-            return
-        outgoing = await self._accept(incoming, channel, offer, subject)
-        if outgoing is not None:
-            await self._serve(outgoing)
-
-    def _asked_channel(self, incoming: IncomingInvite, subject: Subject) -> DeviceChannel:
-        asked = (request_user_of(incoming), to_user_of(incoming), subject.sender_id)
-        for channel_id in asked:
-            if channel_id in self.channels:
-                return self.channels[channel_id]
-        raise Declined(404, f"{self.id} has no channel {asked[0]}")
-
-    async def _make_room(self, subject: Subject) -> None:
-        """The same sender and receiver part again: the older session gives way (2022 K c)."""
-        if subject.sender_serial and subject.receiver_id:
-            for outgoing in [one for one in self.sessions if one.subject == subject]:
-                await outgoing.call.bye(reason="replaced")
-        if len(self.sessions) >= self.max_sessions:
-            raise Declined(486, f"{self.id} serves {self.max_sessions} viewers already")
-
-    async def _accept(
-        self,
-        incoming: IncomingInvite,
-        channel: DeviceChannel,
-        offer: JudgedOffer,
-        subject: Subject,
-    ) -> Outgoing | None:
-        channel_id = channel.item.device_id
-        ssrc = offer.description.ssrc
-        if ssrc is None:
-            ssrc = self._ssrcs.lease()
-        source = channel.source()
-        plane = self.station.plane
-        try:
-            sink = await plane.open_sink(offer.mode, host="0.0.0.0", remote=offer.remote)
-        except (Gb28181Error, OSError) as error:
-            logger.warning("%s: no resources for %s: %s", self.id, channel_id, error)
-            self._ssrcs.release(ssrc)
-            incoming.reject(486)
-            return None
-        answer = answer_to(
-            offer,
-            origin_id=channel_id,
-            host=self.station.host_towards(incoming.flow),
-            port=sink.local[1],
-            ssrc=Ssrc(ssrc),
-        )
-        try:
-            call = await incoming.accept(body=answer.to_bytes())
-        except (CallCancelled, SipError) as error:
-            logger.info("%s: session of %s not set up: %s", self.id, channel_id, error)
-            sink.close()
-            self._ssrcs.release(ssrc)
-            return None
-        sender = Sender(
-            source, sink, ssrc=ssrc, payload_type=offer.payload.number,
-            loss=self.loss if offer.mode == "udp" else 0.0, seed=self.seed,
-        )  # fmt: skip
-        outgoing = Outgoing(channel_id, subject, call, sink, sender, ssrc)
-        self.sessions.append(outgoing)
-        return outgoing
-
-    async def _serve(self, outgoing: Outgoing) -> None:
-        call, sink = outgoing.call, outgoing.sink
-        reason = "end of media"
-
-        def failed(error: Exception) -> None:
-            nonlocal reason
-            reason = f"fault: {error}"
-
-        sending = self.station.supervisor.spawn(
-            outgoing.sender.run(), name=f"send {outgoing.channel_id}", on_fault=failed
-        )
-        try:
-            sink.start()
-            waiting: set[asyncio.Future[Any]] = {call.ended, sink.closed, sending}
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if sink.closed.done():
-                reason = "media connection lost"
-        finally:
-            sending.cancel()
-            await asyncio.wait([sending])
-            self.sessions.remove(outgoing)
-            sink.close()
-            self._ssrcs.release(outgoing.ssrc)
-            if not call.is_ended:
-                await call.bye(reason=reason)
-
     def _link_state(self, change: StateChanged) -> None:
         # A platform that is gone takes its sessions with it (2022 K b).
         if change.state in (RegistrationState.BACKING_OFF, RegistrationState.REGISTERING):
-            for outgoing in tuple(self.sessions):
-                self.station.supervisor.spawn(
-                    outgoing.call.bye(reason="registration lost", timeout=1.0),
-                    name=f"bye {outgoing.channel_id}",
-                    on_fault=lambda _: None,
-                )
+            self.station.supervisor.spawn(
+                self.serving.end("registration lost", timeout=1.0),
+                name=f"end sessions of {self.id}",
+                on_fault=lambda _: None,
+            )
 
     async def _goodbye(self) -> None:
-        for outgoing in tuple(self.sessions):
-            await outgoing.call.bye(reason="shutdown", timeout=2.0)
+        await self.serving.end("shutdown", timeout=2.0)
         if self.link is not None:
             await self.link.stop()
 

@@ -14,11 +14,11 @@ from sip.auth import DigestServer, Ha1
 
 from .alarms import AlarmHandler, Alarms
 from .answers import CONTENT_TYPES
-from .channel import Channel, lost
+from .channel import Channel
 from .commands import Commands
 from .dispatch import ALLOW, user_of
 from .edition import Edition
-from .errors import Cause, Gb28181Error, MalformedCommand, PlatformFailed, SessionLost
+from .errors import Cause, Gb28181Error, MalformedCommand, PlatformFailed
 from .events import (
     Alarm,
     CatalogChanged,
@@ -32,7 +32,6 @@ from .manscdp.alarm import AlarmNotify
 from .manscdp.catalog import CatalogNotify
 from .manscdp.codec import Decoded, decode
 from .manscdp.keepalive import KeepaliveNotify
-from .media.session import MediaSession, SessionPlan, open_session
 from .quirks import Quirks
 from .registrar import (
     Moved,
@@ -45,9 +44,8 @@ from .registrar import (
     Revived,
 )
 from .remote_device import RemoteDevice
-from .ssrc import Ssrc, SsrcPool
-from .station import DEFAULT_MEDIA_PORTS, Station, authority
-from .streams import StreamKey, StreamTable
+from .sessions import Sessions
+from .station import DEFAULT_MEDIA_PORTS, Station
 from .subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -65,6 +63,7 @@ if TYPE_CHECKING:
     from .manscdp.catalog import CatalogItem
     from .media.plane import MediaPlane
     from .station import RoleNetwork
+    from .streams import StreamTable
 
 logger = logging.getLogger("gb28181.platform")
 
@@ -168,13 +167,15 @@ class Platform:
         self.commands = Commands(self)
         self.subscriptions = Subscriptions(self)
         self.alarms = Alarms(self.commands)
-        self.ssrcs = SsrcPool(platform_id, start=1 + secrets.randbelow(9999))
-        self.streams = StreamTable(self.station.supervisor, self._open_stream, linger=linger)
+        self.sessions = Sessions(
+            self,
+            mode=media_mode,
+            answer_timeout=answer_timeout,
+            media_timeout=media_timeout,
+            linger=linger,
+        )
         self._password_for = password_for
-        self._media_mode = media_mode
         self._quirks_for = quirks_for or (lambda device_id: Quirks())
-        self._answer_timeout = answer_timeout
-        self._media_timeout = media_timeout
         self._asks_catalog = asks_catalog
         self._catalog_interval = catalog_interval
         self._subscribes_to = subscribes_to or _is_platform
@@ -240,10 +241,14 @@ class Platform:
         """What is open now, for the leak check."""
         return {
             **self.station.open_things(),
-            "streams": len(self.streams),
-            "ssrcs": len(self.ssrcs),
+            **self.sessions.open_things(),
             "commands": self.commands.pending,
         }
+
+    @property
+    def streams(self) -> StreamTable:
+        """The live streams that run, shared by their viewers."""
+        return self.sessions.streams
 
     # What a user asks -----------------------------------------------------------------------
 
@@ -476,9 +481,8 @@ class Platform:
         self._publish(DeviceOffline(device=device, cause=cause))
 
     def _end_sessions(self, device: RemoteDevice, cause: Cause) -> None:
-        """A device that is gone, or is elsewhere, takes its sessions with it (2022 K b)."""
         self.station.supervisor.spawn(
-            self.streams.close(lambda session: self.owner_of(session.channel_id) is device, cause),
+            self.sessions.end_of_device(device, cause),
             name=f"end sessions of {device.id}",
             on_fault=lambda _: None,
         )
@@ -520,49 +524,6 @@ class Platform:
                     changed=tuple(change.changed),
                 )
             )
-
-    # Streams --------------------------------------------------------------------------------
-
-    async def _open_stream(self, key: StreamKey) -> MediaSession:
-        device = self.owner_of(key.channel_id)
-        if device is None:
-            raise lost("unknown-channel", f"no device lists {key.channel_id}")
-        if not device.is_online:
-            raise lost("offline", f"{device.id}, which has {key.channel_id}, is offline")
-        binding = device.require_binding()
-        mode = self._media_mode
-        host = self.station.host_towards(binding.flow)
-        ssrc: Ssrc | None = None
-        try:
-            ssrc = self.ssrcs.lease()
-            plan = SessionPlan(
-                channel_id=key.channel_id,
-                owner_id=self.id,
-                domain=self.domain,
-                target=binding.flow,
-                peer_host=authority(binding.flow),
-                ssrc=ssrc,
-                mode=mode if isinstance(mode, str) else mode(device.id),
-                bind_host="0.0.0.0",
-                advertised_host=host,
-                stream_number=key.kind.value,
-                adopt_ssrc=device.quirks.adopt_ssrc,
-                answer_timeout=self._answer_timeout,
-                media_timeout=self._media_timeout,
-            )
-            return await open_session(
-                plan,
-                endpoint=self.station.endpoint,
-                plane=self.station.plane,
-                supervisor=self.station.supervisor,
-                on_closed=lambda session: self.ssrcs.release(session.plan.ssrc),
-            )
-        except SessionLost:
-            raise
-        except Gb28181Error as error:
-            if ssrc is not None:
-                self.ssrcs.release(ssrc)
-            raise lost("no-resources", f"{key.channel_id}: {error}") from error
 
     def _publish(self, event: PlatformEvent) -> None:
         for reader in tuple(self._readers):

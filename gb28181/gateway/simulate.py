@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from rtp.access_unit import Codec
 
-from ..device import Device, DeviceChannel, Nameplate
+from ..device import Device, Nameplate
 from ..edition import Edition
 from ..errors import ConfigError
 from ..manscdp.catalog import CatalogItem
 from ..media.source import PatternSource, file_clip, pattern_clip
+from ..serving import DeviceChannel
 from .commandline import FAILED, OK, log_to_stderr, stop_on_signals
 from .control import ControlServer
 

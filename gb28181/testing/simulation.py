@@ -6,10 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..cascade import Cascade, Upper
-from ..device import Device, DeviceChannel, Nameplate
+from ..device import Device, Nameplate
 from ..manscdp.catalog import CatalogItem
 from ..media.source import ClipSource
 from ..platform import Platform
+from ..serving import DeviceChannel
 from ..supervisor import Supervisor
 from .clock import VirtualClock
 from .families import FAMILIES, Family

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from gb28181.channel import Backoff
-from gb28181.device import Device, DeviceChannel
+from gb28181.device import Device
 from gb28181.edition import Edition
 from gb28181.events import CatalogChanged, DeviceOnline
 from gb28181.manscdp.alarm import AlarmNotify
@@ -25,6 +25,7 @@ from gb28181.manscdp.catalog import CatalogItem
 from gb28181.manscdp.codec import encode
 from gb28181.media.source import PatternSource
 from gb28181.platform import Platform
+from gb28181.serving import DeviceChannel
 
 if TYPE_CHECKING:
     from rtp.access_unit import AccessUnit

@@ -130,7 +130,7 @@ async def test_a_key_frame_may_be_asked_for(gb: Simulation) -> None:
 async def test_the_loss_fault_withholds_packets(gb: Simulation) -> None:
     platform = await gb.platform()
     camera = await gb.device(loss=0.3, seed=0)
-    camera_seed = camera.role.loss
+    camera_seed = camera.role.serving.loss
     await gb.until(CatalogChanged)
     async with platform.channel(camera.channels[0]).play() as live:
         await gb.advance(5)

@@ -135,4 +135,4 @@ async def test_without_a_free_media_port_there_is_no_stream(gb: Simulation) -> N
     await gb.advance(40)
     assert gb.leaks() == []
     async with platform.channel(camera.channels[1]).play():
-        assert len(platform.ssrcs) == 1
+        assert len(platform.sessions.ssrcs) == 1
