@@ -10,13 +10,15 @@ class Cause:
     """Why something ended, for people and for programs."""
 
     code: str
-    """A stable word: ``expired``, ``keepalive-lost``, ``rejected``, ``no-media``, ..."""
+    """A stable word: ``expired``, ``keepalive-lost``, ``rejected``, ``no-packet``, ..."""
     sentence: str
     """What happened, where, and what to look at."""
     stage: str = ""
     """For a session: how far it had come."""
     permanent: bool = False
     """Whether trying again is useless."""
+    retry_after: float | None = None
+    """Seconds that the peer asked to wait before the next try."""
     evidence: dict[str, str] = field(default_factory=dict)
     """What was seen: addresses, counters, status lines."""
 
@@ -89,6 +91,10 @@ class AnswerIncomplete(Gb28181Error):
 
 class MediaTimeout(Gb28181Error):
     """The session stands but no media arrives."""
+
+
+class MediaConnectionLost(MediaTimeout):
+    """The TCP connection that carried media has broken."""
 
 
 class SessionLost(Gb28181Error):

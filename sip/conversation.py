@@ -79,6 +79,16 @@ class Call:
         return self._ended.done()
 
     @property
+    def is_released(self) -> bool:
+        """Tell whether nothing of the call is left: after a BYE of ours, that it was answered."""
+        return self._released.done()
+
+    @property
+    def ack_repeats(self) -> int:
+        """How often the peer repeated its 2xx after our ACK; 0 once the call has ended."""
+        return self._host.stack.calls.ack_repeats(self.key)
+
+    @property
     def dialog(self) -> Dialog:
         """The dialog; it stays readable after the end of the call.
 

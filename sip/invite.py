@@ -67,6 +67,7 @@ class CallRecord:
         "ack",
         "ack_body",
         "ack_headers",
+        "ack_repeats",
         "answer",
         "bye_reason",
         "dialog",
@@ -97,6 +98,7 @@ class CallRecord:
         self.ack: bytes | None = None
         self.ack_headers: tuple[tuple[str, str], ...] = ()
         self.ack_body = b""
+        self.ack_repeats = 0
         self.peer_request: Request | None = None
         self.bye_reason: str | None = None
         self.text = ""
@@ -251,6 +253,11 @@ class InviteUsage:
         """Return the dialog of a call, None before its 2xx and after its end."""
         record = self._calls.get(call)
         return None if record is None else record.dialog
+
+    def ack_repeats(self, call: CallKey) -> int:
+        """Return how often the 2xx came again after its ACK: the peer has not seen that."""
+        record = self._calls.get(call)
+        return 0 if record is None else record.ack_repeats
 
     def flow(self, call: CallKey) -> Flow | None:
         """Return where requests of a call go, None after its end."""
@@ -457,6 +464,7 @@ class InviteUsage:
     def _repeat_ack(self, record: CallRecord, now: float) -> None:
         if record.ack is not None:
             self._core.count("ack_repeated")
+            record.ack_repeats += 1
             self._core.send_bytes(record.flow, record.ack)
 
     def _send_bye(self, record: CallRecord, now: float) -> None:

@@ -25,7 +25,7 @@ from rtp.transport import (
     listen_tcp,
 )
 
-from ..errors import MediaTimeout
+from ..errors import MediaConnectionLost, MediaTimeout
 from ..sdp import MediaTransport
 from .admission import Admission
 from .depacketizer import Depacketizer, Picture
@@ -125,6 +125,8 @@ class Receiver:
         self.closed.add_done_callback(_look_at)
         self.is_closed = False
         """Whether the receiver has ended."""
+        self.contact_at: float | None = None
+        """When the first packet came, let in or not, or the first connection stood."""
         self._on_closed = on_closed
         self._arrived: asyncio.Future[None] = self._loop.create_future()
         self._key_seen: asyncio.Future[None] = self._loop.create_future()
@@ -308,16 +310,19 @@ class Receiver:
             f"TCP media connection from {remote[0]}:{remote[1]} lost: {cause or 'closed by peer'}"
         )
         if self.mode == "tcp-active":
-            self.close(MediaTimeout(what))
+            self.close(MediaConnectionLost(what))
             return
         self._loop.call_later(RECONNECT_GRACE, self._give_up, self._loop.time(), what)
 
     def _give_up(self, since: float, what: str) -> None:
         if self._last_packet_at <= since:
-            self.close(MediaTimeout(f"{what}, and not made again in {RECONNECT_GRACE:g} s"))
+            lost = f"{what}, and not made again in {RECONNECT_GRACE:g} s"
+            self.close(MediaConnectionLost(lost))
 
     def _take(self, batch: PacketBatch, source: Address) -> None:
         now = self._loop.time()
+        if self.contact_at is None:
+            self.contact_at = now
         epoch = self._admission.epoch
         admitted = self._admission.admit(batch, source, now)
         if admitted is None:
@@ -557,6 +562,8 @@ class _Inputs:
             connection.close()
             return
         self._connections.append(connection)
+        if self._owner.contact_at is None:
+            self._owner.contact_at = asyncio.get_running_loop().time()
         connection.on_batch = self._owner.take
         connection.on_rtcp = self._owner.take_rtcp
         connection.on_lost = partial(self._on_lost, connection)
