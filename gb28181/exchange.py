@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sip.errors import LocalProtocolError
@@ -48,6 +48,7 @@ class _Pending:
     idle: float
     deadline: float | None
     idle_at: float
+    enough: Callable[[Sequence[Message]], bool] | None = None
     parts: list[Message] = field(default_factory=list)
     seen: set[Message] = field(default_factory=set)
     items: int = 0
@@ -87,6 +88,7 @@ class Exchanges:
         *,
         idle: float,
         deadline: float | None = None,
+        enough: Callable[[Sequence[Message]], bool] | None = None,
     ) -> ExchangeKey:
         """Expect an answer.
 
@@ -97,6 +99,8 @@ class Exchanges:
             now: The time.
             idle: How many seconds may pass without a part.
             deadline: The time at which it ends even if parts still come.
+            enough: Says whether the messages so far are the whole answer, where several answers
+                without SumNum may come; the first one is when None.
 
         Raises:
             LocalProtocolError: The same SN is in use for this peer and command.
@@ -104,7 +108,7 @@ class Exchanges:
         key = _key(peer, cmd_type, str(sn))
         if key in self._pending:
             raise LocalProtocolError(f"{cmd_type} {sn} to {peer} is pending already")
-        pending = _Pending(idle=idle, deadline=deadline, idle_at=now + idle)
+        pending = _Pending(idle=idle, deadline=deadline, idle_at=now + idle, enough=enough)
         self._pending[key] = pending
         self._arm(key, pending)
         return key
@@ -120,9 +124,13 @@ class Exchanges:
         if key.cmd_type in _IN_PARTS:
             self._take_part(key, pending, message, now)
         else:
-            pending.parts.append(message)
-            self._finish(key, received=1, expected=1, complete=True)
+            self._take_answer(key, pending, message, now)
         return True
+
+    def progress(self, key: ExchangeKey) -> tuple[int, int]:
+        """Return how many items have come and how many are announced, 0 when that is not known."""
+        pending = self._pending.get(key)
+        return (0, 0) if pending is None else (pending.items, pending.announced)
 
     def close(self, key: ExchangeKey) -> None:
         """Forget an exchange whose answer is no longer wanted; it may have ended already."""
@@ -153,6 +161,18 @@ class Exchanges:
         if self._finished:
             return 0.0
         return self._due[0][0] if self._drop_stale() else None
+
+    def _take_answer(
+        self, key: ExchangeKey, pending: _Pending, message: Message, now: float
+    ) -> None:
+        if pending.parts and message in pending.parts:
+            self.repeated += 1
+            return
+        pending.parts.append(message)
+        pending.items += 1
+        pending.idle_at = now + pending.idle
+        if pending.enough is None or pending.enough(pending.parts):
+            self._finish(key, received=pending.items, expected=pending.items, complete=True)
 
     def _take_part(self, key: ExchangeKey, pending: _Pending, message: Message, now: float) -> None:
         if message in pending.seen:

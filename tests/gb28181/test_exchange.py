@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from gb28181.exchange import ExchangeResult, Exchanges
 from gb28181.manscdp.catalog import CatalogItem, CatalogQuery, CatalogResponse, CatalogResult
+from gb28181.manscdp.config import BasicParam
+from gb28181.manscdp.device_config import ConfigDownloadResponse
 from gb28181.manscdp.device_info import DeviceInfoResponse
 from gb28181.manscdp.schema import Element
 from gb28181.manscdp.unknown import UnknownCommand
@@ -231,3 +233,20 @@ def test_ten_thousand_parts_of_one_item_each_are_no_burden() -> None:
     for number in range(10_000):
         exchanges.feed(PEER, part(number, total=10_000), number / 10_000)
     assert one(exchanges, 1.0).complete
+
+
+def test_several_answers_without_a_sum_are_gathered_until_they_are_enough() -> None:
+    exchanges = Exchanges()
+    key = exchanges.open(
+        "34020000001180000001", "ConfigDownload", "5", 0.0, idle=10.0, enough=lambda p: len(p) == 2
+    )
+    first = ConfigDownloadResponse(sn="5", device_id="1", basic_param=BasicParam(name="a"))
+    second = ConfigDownloadResponse(sn="5", device_id="1", frame_mirror=1)
+    assert exchanges.feed(key.peer, first, 1.0)
+    assert exchanges.feed(key.peer, first, 2.0)  # a retransmission is no other answer
+    assert exchanges.poll(3.0) == []
+    assert exchanges.progress(key) == (1, 0)
+    assert exchanges.feed(key.peer, second, 9.0)
+    (result,) = exchanges.poll(9.0)
+    assert (result.parts, result.complete) == ((first, second), True)
+    assert exchanges.progress(key) == (0, 0)
