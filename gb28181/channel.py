@@ -10,9 +10,10 @@ from rtp.access_unit import MediaKind
 
 from .errors import Cause, Gb28181Error, MediaTimeout, SessionLost
 from .streams import StreamKey, StreamKind
+from .talk import Talk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
     from typing import Any
 
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from .manscdp.catalog import CatalogItem
     from .media.receiver import ReceiverStatistics
     from .media.session import MediaSession
+    from .media.source import MediaSource
     from .media.stream import Reader
     from .streams import StreamLease, StreamTable
+    from .talk import Broadcast
 
 
 class ChannelHost(Protocol):
@@ -41,6 +44,9 @@ class ChannelHost(Protocol):
 
     def channel_online(self, channel_id: str) -> bool:
         """Whether its device is registered and lists it as ON."""
+
+    def broadcast(self, channel_ids: Sequence[str], source: MediaSource) -> Broadcast:
+        """One voice to the loudspeakers of several cameras."""
 
     def check(self) -> None:
         """Raise when the platform is not running."""
@@ -89,6 +95,21 @@ class Channel:
             retry: How to pace the tries of ``async for``; the default is 1 to 30 seconds.
         """
         return Play(self._host, StreamKey(self.id, stream), retry or Backoff())
+
+    def broadcast(self, source: MediaSource) -> Broadcast:
+        """Our voice at its loudspeaker: ``async with``; see ``Platform.broadcast``."""
+        return self._host.broadcast([self.id], source)
+
+    def talk(self, source: MediaSource) -> Talk:
+        """Its picture and sound up, our voice down: ``async with`` (9.12.2).
+
+        Args:
+            source: Whose G.711 sound is sent.
+
+        Raises:
+            ValueError: The source has no G.711 sound.
+        """
+        return Talk(self.play().open, self.broadcast(source))
 
 
 class Live:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from .addresses import require_address
 from .answers import Answers
 from .edition import Edition
+from .equipment.loudspeaker import Loudspeaker, LoudspeakerSettings
 from .errors import RoleFailed
 from .link import Link
+from .manscdp.broadcast import BroadcastNotify
 from .manscdp.catalog import CatalogItem, CatalogQuery
 from .manscdp.control import DeviceControl, DeviceControlResponse
 from .manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
@@ -78,6 +80,7 @@ class Device:
         media_ports: range = DEFAULT_MEDIA_PORTS,
         advertise: Mapping[str, str] | None = None,
         max_sessions: int = 16,
+        loudspeaker: LoudspeakerSettings | None = None,
         loss: float = 0.0,
         seed: int = 0,
         network: RoleNetwork | None = None,
@@ -106,6 +109,7 @@ class Device:
             media_ports: The pool of media ports.
             advertise: Our host by the peer's network.
             max_sessions: Viewers at a time; one more gets 486.
+            loudspeaker: How it asks for the platform's voice.
             loss: A fault: the share of RTP packets over UDP that are not sent.
             seed: Makes the fault repeatable.
             network: Where sockets are opened; the operating system's when None.
@@ -160,6 +164,8 @@ class Device:
             loss=loss,
             seed=seed,
         )
+        self._loudspeaker = loudspeaker
+        self.loudspeaker: Loudspeaker | None = None
         self.link: Link | None = None
 
     async def start(self) -> None:
@@ -177,9 +183,18 @@ class Device:
             on_state=self._link_state,
         )
         self.station.knows[:] = [self.link.is_from_server]
+        self.loudspeaker = Loudspeaker(
+            self.id,
+            station=self.station,
+            link=self.link,
+            send=lambda answer: self.answers.send(answer),
+            knows=lambda asked: asked == self.id or asked in self.channels,
+            settings=self._loudspeaker,
+        )
         self._answers = Answers(
             self.link,
             {
+                BroadcastNotify: self.loudspeaker.called,
                 CatalogQuery: self._catalog,
                 DeviceInfoQuery: self._device_info,
                 DeviceStatusQuery: self._device_status,
@@ -310,6 +325,8 @@ class Device:
 
     async def _goodbye(self) -> None:
         await self.serving.end("shutdown", timeout=2.0)
+        if self.loudspeaker is not None:
+            await self.loudspeaker.end("shutdown", timeout=2.0)
         if self.link is not None:
             await self.link.stop()
 

@@ -47,6 +47,7 @@ from .remote_device import RemoteDevice
 from .sessions import Sessions
 from .station import DEFAULT_MEDIA_PORTS, Station
 from .subscriptions import Subscriptions
+from .talk import Broadcast, Talks
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from .catalog import CatalogDifference
     from .manscdp.catalog import CatalogItem
     from .media.plane import MediaPlane
+    from .media.source import MediaSource
     from .station import RoleNetwork
     from .streams import StreamTable
 
@@ -174,6 +176,7 @@ class Platform:
             media_timeout=media_timeout,
             linger=linger,
         )
+        self.talks = Talks(self)
         self._password_for = password_for
         self._quirks_for = quirks_for or (lambda device_id: Quirks())
         self._asks_catalog = asks_catalog
@@ -242,6 +245,7 @@ class Platform:
         return {
             **self.station.open_things(),
             **self.sessions.open_things(),
+            "voices": len(self.talks),
             "commands": self.commands.pending,
         }
 
@@ -264,6 +268,18 @@ class Platform:
     def channel(self, channel_id: str) -> Channel:
         """A handle on a camera; valid while its device is away, and after it moved."""
         return Channel(channel_id, self)
+
+    def broadcast(self, channel_ids: Sequence[str], source: MediaSource) -> Broadcast:
+        """One voice to the loudspeakers of several cameras: ``async with`` (9.12).
+
+        Args:
+            channel_ids: Cameras, devices, or voice outputs (type 137).
+            source: Whose G.711 sound is sent; ``gb28181.media.source.file_clip`` of a file.
+
+        Raises:
+            ValueError: The source has no G.711 sound.
+        """
+        return Broadcast(self, channel_ids, source)
 
     def channels(self) -> list[tuple[str, CatalogItem]]:
         """All channels of all devices, each with the id of its device."""
@@ -321,7 +337,9 @@ class Platform:
                 return self._command(incoming)
             case "OPTIONS":
                 incoming.respond(200, headers=[("Allow", ALLOW)])
-            case "INVITE" | "SUBSCRIBE" | "INFO":
+            case "INVITE":
+                self.talks.handle(incoming)
+            case "SUBSCRIBE" | "INFO":
                 incoming.respond(403)
             case _:
                 incoming.respond(405, headers=[("Allow", ALLOW)])
@@ -481,6 +499,7 @@ class Platform:
         self._publish(DeviceOffline(device=device, cause=cause))
 
     def _end_sessions(self, device: RemoteDevice, cause: Cause) -> None:
+        self.talks.end_of_device(device, cause)
         self.station.supervisor.spawn(
             self.sessions.end_of_device(device, cause),
             name=f"end sessions of {device.id}",

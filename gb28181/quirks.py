@@ -51,6 +51,21 @@ class Quirks:
 
     Seen: Dahua needs the device's; Uniview logs out at the channel's (wvp-GB28181-pro).
     """
+    voice_targets: tuple[str, ...] = ("output", "channel", "device")
+    """Whom a Broadcast names, in order of trying: a voice output, the camera, the device.
+
+    Seen: cameras without an output in the catalogue; some serve the device's id alone (WVP 1514).
+    """
+    voice_packet: float = 0.04
+    """Seconds of sound in a packet.
+
+    Seen: Hikvision plays 20 ms with noise and 100 ms well (ZLMediaKit issue 3316).
+    """
+    voice_starts_on: str = "ack"
+    """When voice is sent: after the ``ack`` of our answer, or with the ``200`` itself.
+
+    Seen: some Dahua firmware connects and waits before its ACK (wvp-GB28181-pro).
+    """
 
 
 _FAMILIES: Mapping[str, Quirks] = MappingProxyType(
