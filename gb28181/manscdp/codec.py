@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +16,7 @@ from .catalog import CatalogResponse, CatalogResult
 from .charset import codec_of, decode_text, is_known
 from .commands import BY_NAME, COMMANDS
 from .reader import Reader, local_name
-from .repair import ROOTS, Vocabulary, repair
+from .repair import ROOTS, Repairs, Vocabulary, repair
 from .schema import Group, Message, plan_of
 from .writer import END, write
 
@@ -28,6 +27,10 @@ MAX_TAGS = 1_500_000
 
 _DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 _FORBIDDEN = re.compile(r"<!(?:DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)\b", re.IGNORECASE)
+
+# Lists whose count is the only attribute of most bodies.
+_COUNTED = ("<DeviceList Num=", "<RecordList Num=")
+_HEAD = 1000  # characters within which the list begins
 
 _CAPITALS: Mapping[str, str] = MappingProxyType({root: root.capitalize() for root in ROOTS})
 
@@ -62,10 +65,12 @@ def decode(body: bytes, *, hint_charset: str | None = None) -> Decoded:
         raise MalformedCommand(f"the body has {len(body)} bytes, more than {MAX_SIZE}")
     sentences: list[str] = []
     text, charset = decode_text(body.strip(b"\0 \t\r\n"), hint_charset, sentences)
-    reader = Reader()
-    message = _message(_tree(text, reader.repairs), reader)
-    sentences += (f"{what} (x{n})" if n > 1 else what for what, n in reader.repairs.items())
-    return Decoded(message=message, charset=charset, repairs=tuple(sentences))
+    repairs = Repairs()
+    node, has_attributes = _tree(text, repairs)
+    message = _message(node, Reader(repairs, has_attributes=has_attributes), repairs)
+    if sentences or repairs:
+        return Decoded(message=message, charset=charset, repairs=(*sentences, *repairs))
+    return Decoded(message=message, charset=charset)
 
 
 def encode(message: Message, edition: Edition, charset: str | None = None) -> bytes:
@@ -87,23 +92,31 @@ def encode(message: Message, edition: Edition, charset: str | None = None) -> by
     return (declaration + write(message, edition)).encode(codec_of(name))
 
 
-def _tree(text: str, repairs: Counter[str]) -> ET.Element:
+def _tree(text: str, repairs: Repairs) -> tuple[ET.Element, bool]:
+    """Parse; tell also whether there are attributes elsewhere than on lists of items."""
     if len(text) > MAX_TAGS and text.count("<") > MAX_TAGS:
         raise MalformedCommand(f"the body has more than {MAX_TAGS} tags")
     if "!" in text and _FORBIDDEN.search(text):
         raise MalformedCommand("the body has a document type definition")
     declaration = _DECLARATION.match(text)
+    if declaration is not None:
+        text = text[declaration.end() :]
     try:
-        return ET.fromstring(text[declaration.end() :] if declaration else text)
+        node = ET.fromstring(text)
     except (ET.ParseError, UnicodeEncodeError):
-        return repair(text, _vocabulary(), repairs)
+        return repair(text, _vocabulary(), repairs), True
+    return node, text.count("=") > sum(map(text[:_HEAD].count, _COUNTED))
 
 
-def _message(node: ET.Element, reader: Reader) -> Message:
+def _message(node: ET.Element, reader: Reader, repairs: Repairs) -> Message:
     root = local_name(node).lower()
     if root not in ROOTS:
-        raise MalformedCommand(f"{local_name(node)[:40]!r} is not a root element of MANSCDP")
-    cmd_type = _pop(node, "cmdtype") or _pop_attribute(node, reader)
+        inner = next((one for one in node if local_name(one).lower() in ROOTS), None)
+        if inner is None:
+            raise MalformedCommand(f"{local_name(node)[:40]!r} is not a root element of MANSCDP")
+        repairs.note(f"{local_name(node)[:40]}: the element around the message ignored")
+        node, root = inner, local_name(inner).lower()
+    cmd_type = _pop(node, "cmdtype") or _pop_attribute(node, repairs)
     if not cmd_type:
         raise MalformedCommand("the body has no CmdType")
     cls = BY_NAME.get((root, cmd_type.lower()))
@@ -123,10 +136,10 @@ def _pop(node: ET.Element, name: str) -> str:
     return ""
 
 
-def _pop_attribute(node: ET.Element, reader: Reader) -> str:
+def _pop_attribute(node: ET.Element, repairs: Repairs) -> str:
     for name, text in node.items():
         if name.lower() == "cmdtype":
-            reader.repairs["CmdType read from an attribute"] += 1
+            repairs.note("CmdType read from an attribute")
             del node.attrib[name]
             return text.strip()
     return ""
@@ -135,7 +148,7 @@ def _pop_attribute(node: ET.Element, reader: Reader) -> str:
 def _is_result(node: ET.Element) -> bool:
     """Tell the 2016 answer to a catalogue NOTIFY from a part of a catalogue."""
     names = {local_name(child).lower() for child in node}
-    return "result" in names and not names & {"sumnum", "devicelist"}
+    return "result" in names and not names & {"sumnum", "devicelist", "item"}
 
 
 @cache

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element as Node
 
@@ -19,6 +18,32 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _REFERENCE = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6}));")
 _LONE = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});)")
 _MAX_OPEN = 12
+_MAX_SENTENCES = 100
+_OTHERS = "other repairs, not listed"
+
+
+class Repairs:
+    """What had to be bent in one body: a sentence for each kind of thing, and how often.
+
+    Of different sentences the first hundred are kept.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def __iter__(self) -> Iterator[str]:
+        """Give the sentences, each with its count when that is above one."""
+        return (f"{what} (x{n})" if n > 1 else what for what, n in self._counts.items())
+
+    def note(self, what: str, times: int = 1) -> None:
+        """Count a repair."""
+        counts = self._counts
+        if what not in counts and len(counts) >= _MAX_SENTENCES:
+            what = _OTHERS
+        counts[what] = counts.get(what, 0) + times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +60,7 @@ class Vocabulary:
         return name.lower() in self.leaves or name.lower() in self.containers
 
 
-def repair(text: str, vocabulary: Vocabulary, repairs: Counter[str]) -> Node:
+def repair(text: str, vocabulary: Vocabulary, repairs: Repairs) -> Node:
     """Build a tree from broken XML, keeping all that can be told apart.
 
     An ``Item`` that the end of the body cuts off is dropped; the whole ones stay.
@@ -45,14 +70,17 @@ def repair(text: str, vocabulary: Vocabulary, repairs: Counter[str]) -> Node:
     """
     cleaned, controls = _CONTROL.subn("", text)
     if controls:
-        repairs["control characters removed"] += controls
-    return _Repair(_without_markup(cleaned), vocabulary, repairs).run()
+        repairs.note("control characters removed", controls)
+    root = _Repair(_without_markup(cleaned), vocabulary, repairs).run()
+    if not repairs:
+        repairs.note("malformed XML read as far as it goes")
+    return root
 
 
 class _Repair:
     """One pass over the tags of a body, with the open elements on a stack."""
 
-    def __init__(self, text: str, vocabulary: Vocabulary, repairs: Counter[str]) -> None:
+    def __init__(self, text: str, vocabulary: Vocabulary, repairs: Repairs) -> None:
         self._text = text
         self._vocabulary = vocabulary
         self._repairs = repairs
@@ -69,7 +97,7 @@ class _Repair:
             self._tag(tag)
             if not self._open:
                 if self._text[position:].strip():
-                    self._repairs["text after the root element dropped"] += 1
+                    self._repairs.note("text after the root element dropped")
                 return root
         self._cut_off()
         return root
@@ -78,7 +106,7 @@ class _Repair:
         for tag in _TAG.finditer(self._text):
             if _local(tag[2]).lower() in ROOTS and not tag[1]:
                 if self._text[: tag.start()].strip():
-                    self._repairs["text before the root element dropped"] += 1
+                    self._repairs.note("text before the root element dropped")
                 return tag
         raise MalformedCommand("the body has no element Control, Query, Notify or Response")
 
@@ -118,7 +146,7 @@ class _Repair:
         )
         if depth is None:
             if self._vocabulary.knows(name):
-                self._repairs[f"{name}: an end without a start dropped"] += 1
+                self._repairs.note(f"{name}: an end without a start dropped")
             else:
                 self._literal(source)
             return
@@ -129,7 +157,7 @@ class _Repair:
     def _unclosed(self, node: Node) -> None:
         """An element had no end: what the standard does not know was text, not a tag."""
         if self._vocabulary.knows(node.tag):
-            self._repairs[f"{node.tag}: the missing end added"] += 1
+            self._repairs.note(f"{node.tag}: the missing end added")
             if node.tag.lower() in self._vocabulary.leaves:
                 self._open[-1].extend(list(node))
                 del node[:]
@@ -138,33 +166,33 @@ class _Repair:
         parent.remove(node)
         parent.text = f"{parent.text or ''}<{node.tag}{_source(node)}>{node.text or ''}"
         parent.extend(list(node))
-        self._repairs["a stray < read as text"] += 1
+        self._repairs.note("a stray < read as text")
 
     def _literal(self, source: str) -> None:
         self._open[-1].text = (self._open[-1].text or "") + source
-        self._repairs["a stray < read as text"] += 1
+        self._repairs.note("a stray < read as text")
 
     def _add_text(self, raw: str) -> None:
         if not raw or raw.isspace():
             return
         stray = raw.count("<")
         if stray:
-            self._repairs["a stray < read as text"] += stray
+            self._repairs.note("a stray < read as text", stray)
         lone = len(_LONE.findall(raw))
         if lone:
-            self._repairs["a lone & read as text"] += lone
+            self._repairs.note("a lone & read as text", lone)
         top = self._open[-1]
         plain = _unescape(raw)
         if plain.count("\ufffd") > raw.count("\ufffd"):
-            self._repairs["references to characters that XML forbids became U+FFFD"] += 1
+            self._repairs.note("references to characters that XML forbids became U+FFFD")
         top.text = (top.text or "") + plain
 
     def _cut_off(self) -> None:
-        self._repairs["the body is cut off"] += 1
+        self._repairs.note("the body is cut off")
         for index, node in enumerate(self._open[1:], start=1):
             if node.tag.lower() == "item" or node.tag.lower() in self._vocabulary.leaves:
                 self._open[index - 1].remove(node)
-                self._repairs[f"{node.tag}: cut off, left out"] += 1
+                self._repairs.note(f"{node.tag}: cut off, left out")
                 return
 
 

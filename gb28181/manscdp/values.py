@@ -28,29 +28,43 @@ class Kind:
     write: Callable[[Any], str]
     spellings: frozenset[str] | None = None
     """What needs no remark when read; ``None``: anything that can be read."""
+    mend: Callable[[str], Any] | None = None
+    """Reads, with a remark, what ``read`` refuses: units, words for numbers, odd times."""
 
 
 def parse_time(text: str) -> datetime:
     """Read a time as devices write it; without a zone, in Beijing time.
 
-    Takes a blank in place of ``T``, zone suffixes (converted), missing zeros and Unix seconds.
+    Takes a blank in place of ``T``, other signs between the numbers or none, Chinese signs, zone
+    suffixes (converted), missing zeros, hour 24, second 60, and Unix seconds or milliseconds.
 
     Raises:
         ValueError: The text is no time.
     """
     digits = text.strip()
-    if digits.isascii() and digits.isdigit() and 9 <= len(digits) <= 11:
-        return datetime.fromtimestamp(int(digits), BEIJING).replace(tzinfo=None)
-    match = _TIME.fullmatch(digits)
+    if digits.isascii() and digits.isdigit() and len(digits) in (9, 10, 11, 13):
+        seconds = int(digits) // (1000 if len(digits) == 13 else 1)
+        return datetime.fromtimestamp(seconds, BEIJING).replace(tzinfo=None)
+    forms = (_TIME, *_ODD_TIMES) if len(digits) < 64 else ()
+    match = next((found for form in forms if (found := form.fullmatch(digits))), None)
     if match is None:
         raise ValueError(f"{text[:40]!r} is not a time")
-    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
-    fraction = int((match[7] or "0")[:6].ljust(6, "0"))
-    moment = datetime(year, month, day, hour, minute, second, fraction)
-    if not match[8]:
-        return moment
+    part = match.groupdict()
+    hour, second = int(part["hour"] or 0), int(part["second"] or 0)
+    # Hour 24 is the end of the day (ISO 8601), second 60 a leap second.
+    over = timedelta(hours=hour == 24, seconds=second == 60)
+    moment = datetime(
+        int(part["year"]),
+        int(part["month"]),
+        int(part["day"]),
+        hour - (hour == 24),
+        int(part["minute"] or 0),
+        second - (second == 60),
+        int((part["fraction"] or "0")[:6].ljust(6, "0")),
+    )
+    shift = timedelta(hours=8) - _offset(part["zone"]) if part["zone"] else timedelta()
     try:
-        return (moment - _offset(match[8]) + timedelta(hours=8)).replace(tzinfo=None)
+        return moment + over + shift
     except OverflowError:
         raise ValueError(f"{text[:40]!r} is not a time") from None
 
@@ -69,9 +83,28 @@ def format_time(moment: datetime) -> str:
 
 
 _TIME = re.compile(
-    r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[Tt\s]\s*(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,](\d{1,9}))?)?)?"
-    r"\s*(Z|z|[+-]\d{2}:?\d{2})?",
+    r"(?P<year>\d{4})[-/](?P<month>\d{1,2})[-/](?P<day>\d{1,2})"
+    r"(?:[Tt\s]\s*(?P<hour>\d{1,2}):(?P<minute>\d{1,2})"
+    r"(?::(?P<second>\d{1,2})(?:[.,](?P<fraction>\d{1,9}))?)?)?"
+    r"\s*(?P<zone>Z|z|[+-]\d{2}:?\d{2})?",
     re.ASCII,
+)
+_ODD_END = (
+    r"(?:[.,:](?P<fraction>\d{1,9}))?"
+    r"\s?(?:CST|(?P<zone>Z|z|GMT|UTC|(?:GMT|UTC|CST)?[+-]\d{1,2}(?::?\d{2})?))?"
+)
+_ODD_TIMES = (
+    re.compile(
+        r"(?P<year>\d{4})[-/.年](?P<month>\d{1,2})[-/.月](?P<day>\d{1,2})日?"
+        r"(?:[Tt\s_]{0,2}(?P<hour>\d{1,2})[-:时](?P<minute>\d{1,2})"
+        r"(?:[-:分](?P<second>\d{1,2}))?[分秒]?)?" + _ODD_END,
+        re.ASCII,
+    ),
+    re.compile(
+        r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})"
+        r"(?:[Tt\s_]?(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2})?)?" + _ODD_END,
+        re.ASCII,
+    ),
 )
 
 
@@ -89,10 +122,9 @@ _METHODS = re.compile(r"[0-7](?:/[0-7])+|[0-7]{2,8}")
 
 
 def _offset(zone: str) -> timedelta:
-    if zone in "Zz":
-        return timedelta()
-    minutes = int(zone[1:3]) * 60 + int(zone[-2:])
-    return timedelta(minutes=-minutes if zone[0] == "-" else minutes)
+    sign, digits = -1 if "-" in zone else 1, "".join(c for c in zone if c.isdigit())
+    hours, minutes = (digits[:-2], digits[-2:]) if len(digits) > 2 else (digits, "")
+    return sign * timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
 
 
 def _read_integer(text: str) -> int:
@@ -147,6 +179,13 @@ def _read_time(text: str) -> str:
             pass
         else:
             return text
+    match = _TIME.fullmatch(text)
+    if match is None or (match["zone"] and _offset(match["zone"]) != timedelta(hours=8)):
+        raise ValueError(text)
+    return format_time(parse_time(text))
+
+
+def _mend_time(text: str) -> str:
     return format_time(parse_time(text))
 
 
@@ -154,17 +193,46 @@ def _read_flag(text: str) -> int:
     return 1 if _read_integer(text) else 0
 
 
+def _mend_integer(text: str) -> int:
+    word = _TRUTH.get(text.upper())
+    if word is None and "," in text:
+        raise ValueError(text)  # a comma may stand before decimals, or between thousands
+    return int(_mend_number(text)) if word is None else word
+
+
+def _mend_flag(text: str) -> int:
+    return 1 if _mend_integer(text) else 0
+
+
+def _mend_number(text: str) -> float:
+    match = _MEASURE.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    if match[3]:
+        return _read_number(str(int(match[3], 16)))
+    number = _read_number(match[1].replace(",", "."))
+    return -number if match[2] in {"W", "S"} else number
+
+
+_TRUTH: Mapping[str, int] = MappingProxyType(
+    {"TRUE": 1, "ON": 1, "YES": 1, "FALSE": 0, "OFF": 0, "NO": 0}
+)
+# A number with its unit, the side of the globe, or in hexadecimal.
+_MEASURE = re.compile(
+    r"([+-]?\d{1,15}(?:[.,]\d{1,15})?)\s?([A-Za-z/%°℃\u4e00-\u9fff]{0,8})|0[xX]([0-9A-Fa-f]{1,12})"
+)
+
 TEXT = Kind("text", str, str)
 EXTENSION = Kind("text", str, str)
 """Free text of the element ``Info`` (2016) or ``ExtraInfo`` (2022), at most 1,024 characters.
 
 Source: GB/T 28181-2022 A.2.3 to A.2.6, 2016 the same.
 """
-INTEGER = Kind("an integer", _read_integer, str)
-NUMBER = Kind("a number", _read_number, _write_number)
-FLAG = Kind("0 or 1", _read_flag, str, frozenset({"0", "1"}))
+INTEGER = Kind("an integer", _read_integer, str, mend=_mend_integer)
+NUMBER = Kind("a number", _read_number, _write_number, mend=_mend_number)
+FLAG = Kind("0 or 1", _read_flag, str, frozenset({"0", "1"}), _mend_flag)
 """Any other number than 0 counts as 1: Hikvision was seen to send Parental 65535."""
-TIME = Kind("a time", _read_time, str)
+TIME = Kind("a time", _read_time, str, mend=_mend_time)
 BOOT = _words("Boot", "Boot")
 RECORD = _words("Record or StopRecord", "Record", "StopRecord")
 GUARD = _words("SetGuard or ResetGuard", "SetGuard", "ResetGuard")
@@ -174,20 +242,25 @@ TRACK = _words("Auto, Manual or Stop", "Auto", "Manual", "Stop")
 DUTY = _words("ONDUTY, OFFDUTY or ALARM", "ONDUTY", "OFFDUTY", "ALARM")
 RESULT = _word(
     "OK or ERROR",
-    {"OK": "OK", "ERROR": "ERROR", "1": "OK", "0": "ERROR", "SUCCESS": "OK", "FAIL": "ERROR"},
+    {
+        **dict.fromkeys(("OK", "1", "SUCCESS", "SUCCEED", "TRUE", "ON", "ONLINE", "NORMAL"), "OK"),
+        **dict.fromkeys(("ERROR", "0", "FAIL", "FAILED", "FALSE", "OFF", "OFFLINE"), "ERROR"),
+    },
 )
 SWITCH = _word(
     "ON or OFF",
     {
-        **dict.fromkeys(("ON", "ONLINE", "OK", "1"), "ON"),
-        **dict.fromkeys(("OFF", "OFFLINE", "0"), "OFF"),
+        **dict.fromkeys(("ON", "ONLINE", "OK", "1", "TRUE", "YES"), "ON"),
+        **dict.fromkeys(("OFF", "OFFLINE", "0", "FALSE", "NO"), "OFF"),
+        "VLOST": "VLOST",  # words for an event, which some write here
+        "DEFECT": "DEFECT",
     },
 )
 ONLINE = _word(
     "ONLINE or OFFLINE",
     {
-        **dict.fromkeys(("ON", "ONLINE", "OK", "1"), "ONLINE"),
-        **dict.fromkeys(("OFF", "OFFLINE", "0"), "OFFLINE"),
+        **dict.fromkeys(("ON", "ONLINE", "OK", "1", "TRUE", "YES"), "ONLINE"),
+        **dict.fromkeys(("OFF", "OFFLINE", "0", "FALSE", "NO"), "OFFLINE"),
     },
 )
 

@@ -61,6 +61,8 @@ def moved(found: Counter[tuple[str, str]], text: str) -> Counter[tuple[str, str]
     """Put back what is written at the standard's own place."""
     if "<Info>motion</Info>" in text:
         found["/Notify/AlarmType", "1"] += 1  # read beside Info, written in it
+    if "<CmdType>DeviceStatus</CmdType>" in text and "<Status>ON</Status>" in text:
+        found["/Response/Status", "ON"] += 1  # OK or ERROR by the standard, and a remark
     return found
 
 

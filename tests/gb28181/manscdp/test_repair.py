@@ -97,7 +97,7 @@ KEEPALIVE = "<Notify><CmdType>Keepalive</CmdType><SN>1</SN><DeviceID>2</DeviceID
         (KEEPALIVE + "Notify>", ("text after the root element dropped",)),
         (KEEPALIVE + "<x>", ("text after the root element dropped",)),
         ("Content: 1\r\n" + KEEPALIVE, ("text before the root element dropped",)),
-        ("<!-- a --- b -->" + KEEPALIVE, ()),
+        ("<!-- a --- b -->" + KEEPALIVE, ("malformed XML read as far as it goes",)),
         (KEEPALIVE.replace("<SN>1</SN>", "<SN><![CDATA[1]]>&</SN>"), None),
     ],
 )
