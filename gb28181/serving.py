@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sip.endpoint import IncomingCall, IncomingInvite
 
+    from .equipment.recordings import Recordings
     from .manscdp.catalog import CatalogItem
     from .media.relay import MediaSink
     from .media.source import MediaSource
@@ -36,6 +37,10 @@ class DeviceChannel:
     item: CatalogItem
     source: Callable[[], MediaSource]
     """Makes the media of one viewer."""
+    sub_source: Callable[[], MediaSource] | None = None
+    """Makes the media of a viewer that asks for the sub stream; ``source`` does when None."""
+    recordings: Recordings | None = None
+    """What it has recorded; nothing when None."""
 
 
 @dataclass(slots=True)

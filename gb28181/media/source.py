@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -35,6 +36,47 @@ class MediaSource(Protocol):
 
     def units(self) -> AsyncIterator[AccessUnit]:
         """Return the units from the start; ``dts`` begins at 0 and never falls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A key frame and what follows up to the next one: the piece that playback moves by."""
+
+    start: int
+    """Ticks from the start of what was asked for."""
+    duration: int
+    """Ticks that it lasts, at least 1; the next group may begin later, after a gap."""
+    units: tuple[AccessUnit, ...]
+    """In order of ``dts``, which counts as ``start`` does; the first picture is a key frame."""
+
+
+class RecordedSource(Protocol):
+    """A piece of a recording: media that can be entered anywhere and read backwards."""
+
+    @property
+    def video(self) -> Codec | None:
+        """The codec of the pictures; None without video."""
+
+    @property
+    def audio(self) -> Codec | None:
+        """The codec of the sound; None without audio."""
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the start of what was asked for to the last moment that is recorded."""
+
+    @property
+    def size(self) -> int | None:
+        """About how many bytes all of it has; None when that is not known."""
+
+    def groups(self, position: float, *, reverse: bool = False) -> AsyncIterator[Group]:
+        """Return the groups from the one at or before ``position``, in seconds.
+
+        In a gap it is the next one, or with ``reverse`` the one before. With ``reverse`` the last
+        comes first; each group itself runs forward.
+
+        Source: GB/T 28181-2022 B.2.8.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +253,46 @@ def pattern_clip(
     """
     return _pattern_clip(video, audio, width, height, fps, seconds, gop)
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatternStyle:
+    """How the drawn pictures of a recording look; small, as they are many."""
+
+    video: Codec = Codec.H264
+    audio: Codec | None = Codec.PCMA
+    """G.711A, G.711U or None."""
+    width: int = 160
+    height: int = 96
+    fps: int = 5
+
+
+@lru_cache(maxsize=2048)
+def pattern_second(style: PatternStyle, second: int) -> tuple[AccessUnit, ...]:
+    """Return one second of a drawn recording: a closed group with its sound, from ``dts`` 0 on.
+
+    Blocks for some milliseconds unless the second is among the last 2,048 that were asked for,
+    which all sources of the process share.
+
+    Args:
+        style: How it looks.
+        second: Shown by the clock in the picture; the counter in it goes on from ``second * fps``.
+    """
+    from .pattern import encode_group, encode_tone
+
+    with _ENCODING:
+        pictures = encode_group(
+            style.video, style.width, style.height, style.fps, second * style.fps
+        )
+        sound = encode_tone(style.audio, 1) if style.audio else ()
+    joined = [
+        replace(part[0], data=b"".join(unit.data for unit in part))
+        for part in (sound[n : n + _SOUND_BLOCKS] for n in range(0, len(sound), _SOUND_BLOCKS))
+    ]
+    return tuple(sorted((*pictures, *joined), key=lambda unit: unit.dts))
+
+
+_SOUND_BLOCKS = 5
+"""Blocks of 40 ms that go into one unit: a recording is sent faster than it was made."""
 
 # Many simulated devices ask for the same clip at once: the first one encodes, the others wait.
 _ENCODING = threading.Lock()
