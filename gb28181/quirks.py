@@ -51,6 +51,16 @@ class Quirks:
 
     Seen: Dahua needs the device's; Uniview logs out at the channel's (wvp-GB28181-pro).
     """
+    control_target: str = "channel"
+    """Whose code is in To of a control command for a camera: ``channel`` or ``device``.
+
+    Seen: wvp-GB28181-pro always writes the device's, so some devices may know no other.
+    """
+    follows_address: bool = False
+    """Follow the device to any address that its messages come from, without credentials.
+
+    Seen: 4G cameras and recorders that never register again (wvp-GB28181-pro pull request 2235).
+    """
     voice_targets: tuple[str, ...] = ("output", "channel", "device")
     """Whom a Broadcast names, in order of trying: a voice output, the camera, the device.
 
