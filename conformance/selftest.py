@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from gb28181.channel import Live
 from gb28181.device import Device
 from gb28181.edition import Edition
+from gb28181.live import Live
 from gb28181.manscdp.catalog import CatalogItem
 from gb28181.media.source import Clip, ClipSource
 from gb28181.platform import Platform

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .cascade import Cascade, Upper
-    from .channel import Backoff, Channel, Live, Play
+    from .channel import Channel
     from .device import Device, Nameplate
     from .edition import Edition
     from .errors import (
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         SsrcsExhausted,
     )
     from .events import Alarm, CatalogChanged, DeviceOffline, DeviceOnline, EventsLost
+    from .live import Backoff, Live, Play
     from .platform import Platform
     from .quirks import Quirks
     from .registrar import RegistrarConfig
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Alarm": "events",
     "AnswerIncomplete": "errors",
-    "Backoff": "channel",
+    "Backoff": "live",
     "Cascade": "cascade",
     "CatalogChanged": "events",
     "Cause": "errors",
@@ -58,7 +59,7 @@ _HOME = {
     "Gb28181Error": "errors",
     "IdMap": "share",
     "InvalidIdentifier": "errors",
-    "Live": "channel",
+    "Live": "live",
     "MalformedCommand": "errors",
     "MalformedSdp": "errors",
     "MediaTimeout": "errors",
@@ -66,7 +67,7 @@ _HOME = {
     "NoAnswer": "errors",
     "Platform": "platform",
     "PlatformFailed": "errors",
-    "Play": "channel",
+    "Play": "live",
     "PortsExhausted": "errors",
     "Quirks": "quirks",
     "RegistrarConfig": "registrar",

@@ -32,6 +32,7 @@ from .manscdp.alarm import AlarmNotify
 from .manscdp.catalog import CatalogNotify
 from .manscdp.codec import Decoded, decode
 from .manscdp.keepalive import KeepaliveNotify
+from .manscdp.media_status import MediaStatusNotify
 from .quirks import Quirks
 from .registrar import (
     Moved,
@@ -254,6 +255,10 @@ class Platform:
         """The live streams that run, shared by their viewers."""
         return self.sessions.streams
 
+    def try_another_way(self, channel_id: str, cause: Cause) -> bool:
+        """Whether a session without media is worth another try; see ``Sessions``."""
+        return self.sessions.try_another_way(channel_id, cause)
+
     # What a user asks -----------------------------------------------------------------------
 
     def device(self, device_id: str) -> RemoteDevice:
@@ -369,7 +374,7 @@ class Platform:
 
     def _command(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
         request = incoming.request
-        sender_id = user_of(incoming)
+        sender_id = self.sessions.device_of_call(request.call_id) or user_of(incoming)
         if self.registrar.binding(sender_id) is None:
             # Some recorders sign a message with another id than their own (Q10): the address of
             # a registered device, when it is one device's alone, says who it is.
@@ -397,6 +402,9 @@ class Platform:
         device.charset = decoded.charset
         # 9.3.3.1: the SIP answer says "received", at once and without a body.
         incoming.respond(200)
+        if isinstance(decoded.message, MediaStatusNotify):
+            self.sessions.media_status(device, decoded.message, request.call_id)
+            return None
         return self._take(device, decoded)
 
     def take_notification(self, device: RemoteDevice, notification: Notification) -> None:
@@ -453,6 +461,7 @@ class Platform:
                 self._went(event)
             case Refreshed() | Moved():
                 self.subscriptions.move(self.device(event.binding.device_id))
+                self.sessions.move(self.device(event.binding.device_id))
                 logger.debug("%s: %s", event.binding.device_id, type(event).__name__)
 
     def _came(self, device: RemoteDevice) -> None:

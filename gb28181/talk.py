@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sip.endpoint import IncomingCall, IncomingRequest
     from sip.message import Request
 
-    from .channel import Live
+    from .live import Live
     from .media.relay import MediaSink
     from .media.source import MediaSource
     from .platform import Platform

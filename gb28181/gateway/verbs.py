@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..channel import Backoff, Live
 from ..errors import Gb28181Error, SessionLost
+from ..live import Backoff, Live
 from ..ssrc import format_ssrc
 from ..streams import StreamKey
 

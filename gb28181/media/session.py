@@ -4,122 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
-from enum import Enum
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from sip.errors import CallRejected, FlowFailed, SipError, TransactionTimeout
-from sip.message import Headers, Request
+from rtp.access_unit import MediaKind
+from sip.errors import CallRejected, SipError
 
-from ..errors import Cause, Gb28181Error, MalformedSdp, MediaTimeout, SessionLost
-from ..sdp import MediaTransport, Payload, SessionDescription, parse_sdp
+from ..errors import Cause, Gb28181Error, MediaTimeout, SessionLost
+from ..sdp import SessionDescription, parse_sdp
 from ..ssrc import Ssrc, format_ssrc
+from .diagnosis import cause_of, made
+from .stages import Reason, Stage, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rtp.access_unit import AccessUnit
+    from rtp.batch import PacketBatch
     from sip.endpoint import OutgoingCall, SipEndpoint
-    from sip.flow import Flow
     from sip.message import Response
 
     from ..supervisor import Supervisor
+    from .plan import SessionPlan
     from .plane import MediaPlane
     from .receiver import Receiver
 
 logger = logging.getLogger("gb28181.session")
 
-OFFERED = (
-    Payload(number=96, name="PS/90000"),
-    Payload(number=98, name="H264/90000"),
-    Payload(number=100, name="H265/90000"),
-)
-"""What a live INVITE asks for: PS first, as every device sends it (2022 G, C.1)."""
-
-_PERMANENT = frozenset({400, 403, 404, 415, 488, 606})
 _GOODBYE = 4.0
-
-
-class Stage(Enum):
-    """How far a session has come; a cause names the stage at which it ended."""
-
-    OPENING = "opening the media port"
-    INVITED = "INVITE sent"
-    PROCEEDING = "provisional answer seen"
-    ANSWERED = "200 received"
-    CONNECTED = "acknowledged, waiting for media"
-    FLOWING = "media flows"
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionPlan:
-    """Everything that one live INVITE says, decided before it is sent."""
-
-    channel_id: str
-    """The camera that is asked."""
-    owner_id: str
-    """Our own id: From, o= and the receiver part of the Subject."""
-    domain: str
-    """The host part of our From."""
-    target: Flow | str
-    """Where the request goes: the flow of the device's registration."""
-    peer_host: str
-    """The host that the peer's URIs are written with, ``host:port``."""
-    ssrc: Ssrc
-    """What we ask the sender to use; its answer may name another."""
-    mode: str
-    """``udp``, ``tcp-passive`` (we listen) or ``tcp-active`` (we connect)."""
-    bind_host: str
-    """The local address of the media socket."""
-    advertised_host: str
-    """The address that the peer is told to send to."""
-    stream_number: int = 0
-    """0 main, 1 and up sub streams; written as ``a=streamnumber`` (2022 G) when not 0."""
-    adopt_ssrc: bool = True
-    """Whether a sender that uses another SSRC than agreed is accepted on its own port."""
-    answer_timeout: float = 15.0
-    """Seconds for the final answer; then CANCEL (decision, spec 02 section 7.2)."""
-    media_timeout: float = 10.0
-    """Seconds from ACK to the first packet; then BYE."""
-
-    def offer(self, port: int) -> SessionDescription:
-        """The SDP offer for a receiver on ``port``. Source: 2016 F, 2022 G."""
-        tcp = self.mode != "udp"
-        return SessionDescription(
-            origin_id=self.owner_id,
-            address=self.advertised_host,
-            name="Play",
-            start=0,
-            end=0,
-            kind="video",
-            port=port,
-            transport=MediaTransport.TCP if tcp else MediaTransport.UDP,
-            payloads=OFFERED,
-            direction="recvonly",
-            setup={"tcp-passive": "passive", "tcp-active": "active"}.get(self.mode),
-            connection="new" if tcp else None,
-            ssrc=self.ssrc,
-            attributes={"streamnumber": str(self.stream_number)} if self.stream_number else {},
-        )
-
-    def request(self, body: bytes, contact: str) -> Request:
-        """The INVITE itself. Source: 9.2.3; Subject 2016 K, 2022 L."""
-        serial = format_ssrc(self.ssrc)
-        headers = Headers(
-            [
-                ("From", f"<sip:{self.owner_id}@{self.domain}>"),
-                ("To", f"<sip:{self.channel_id}@{self.peer_host}>"),
-                ("Contact", contact),
-                ("Subject", f"{self.channel_id}:{serial},{self.owner_id}:{serial}"),
-                ("Content-Type", "application/sdp"),
-            ]
-        )
-        return Request("INVITE", f"sip:{self.channel_id}@{self.peer_host}", headers, body)
+_QUIET = 0.3
+"""Seconds without a packet after which what was on its way at the end has come."""
+_LONGEST_DRAIN = 5.0
 
 
 class MediaSession:
-    """One live session that we asked for: its dialog, its receiver, and why it ended.
+    """One session that we asked for: its dialog, its receiver, its stages, and why it ended.
 
     Made by ``open_session``. ``ended`` is done once, with the cause; after that nothing of the
     session is left: no dialog, no socket, no port.
@@ -136,11 +55,28 @@ class MediaSession:
         self.plan = plan
         self.receiver = receiver
         self.call: OutgoingCall | None = None
-        self.stage = Stage.OPENING
-        self.invited_at = loop.time()
-        self.answered_at: float | None = None
+        self.timeline = Timeline(loop.time())
         self.ended: asyncio.Future[Cause] = loop.create_future()
+        self.offer: SessionDescription | None = None
+        self.answer: SessionDescription | None = None
+        self.last_status = ""
+        """The last status line that the INVITE met."""
+        self.payload_type: int | None = None
+        """As the first packet let in has it."""
+        self.foreign_at_first = 0
+        """Packets not let in before the first one that was."""
+        self._loop = loop
+        self._answer_body = b""
+        self._warning = ""
+        self._ack_repeats = 0
         self._on_closed = on_closed
+        self._media: asyncio.Future[None] = loop.create_future()
+        self._key: asyncio.Future[None] = loop.create_future()
+        self._has_video = False
+        self._detach_units: Callable[[], None] | None = None
+        self._detach_batches = receiver.batches.attach(self._first_batch)
+
+    # ---- what it is and how far it has come ----
 
     @property
     def channel_id(self) -> str:
@@ -148,78 +84,162 @@ class MediaSession:
         return self.plan.channel_id
 
     @property
+    def stage(self) -> Stage:
+        """How far it has come."""
+        return self.timeline.stage
+
+    @property
+    def invited_at(self) -> float:
+        """When the INVITE went out, by the loop's clock; before that, when it was prepared."""
+        return self.timeline.when(Stage.ASKED) or self.timeline.entries[0].time
+
+    @property
     def cause(self) -> Cause | None:
         """Why it ended, or None while it stands."""
         return self.ended.result() if self.ended.done() else None
 
+    @property
+    def expected_ssrc(self) -> str:
+        """The SSRC agreed on: the answer's, else the offer's."""
+        agreed = self.answer.ssrc if self.answer is not None else None
+        return format_ssrc(agreed if agreed is not None else self.plan.ssrc)
+
+    @property
+    def expected_host(self) -> str:
+        """Where media is expected from; empty before the answer."""
+        return "" if self.answer is None else self._media_host(self.answer.address)
+
+    @property
+    def ack_repeats(self) -> int:
+        """How often the peer repeated its 200 after our ACK."""
+        if self.call is not None:
+            self._ack_repeats = max(self._ack_repeats, self.call.ack_repeats)
+        return self._ack_repeats
+
     def evidence(self) -> dict[str, str]:
-        """What was seen so far, for a cause or a status page."""
+        """What was seen so far, for a cause or a status page; what is not known is left out."""
         seen = self.receiver.statistics
-        return {
-            "local": f"{self.receiver.local[0]}:{self.receiver.local[1]}",
+        said = self.answer
+        facts = {
+            "kind": self.plan.kind.value,
             "mode": self.plan.mode,
-            "ssrc": format_ssrc(self.plan.ssrc),
+            "stages": str(self.timeline),
+            "sip to": self.plan.peer_host,
+            "last status": self.last_status,
+            "warning": self._warning,
+            "200 repeated": str(self.ack_repeats or ""),
+            "offer": self.offer.to_bytes().decode() if self.offer else "",
+            "answer": self._answer_body.decode("utf-8", "replace"),
+            "local": f"{self.receiver.local[0]}:{self.receiver.local[1]}",
+            "advertised": f"{self.plan.advertised_host}:{self.receiver.local[1]}",
+            "answered address": f"{said.address}:{said.port}" if said else "",
+            "source": "{}:{}".format(*seen.source) if seen.source else "",
+            "ssrc": self.expected_ssrc,
+            "ssrc seen": format_ssrc(Ssrc(seen.ssrc)) if seen.packets and seen.ssrc else "",
+            "payload type": "" if self.payload_type is None else str(self.payload_type),
+            "video": seen.video.value if seen.video else "",
+            "audio": seen.audio.value if seen.audio else "",
             "packets": str(seen.packets),
             "lost": str(seen.lost),
             "foreign source": str(seen.foreign_source),
             "foreign ssrc": str(seen.foreign_ssrc),
+            "last foreign": seen.last_foreign,
             "garbage": str(seen.garbage),
         }
+        return {name: value for name, value in facts.items() if value}
+
+    def why(self, error: BaseException) -> Cause:
+        """Turn what ended the session into a cause."""
+        return cause_of(self, error)
+
+    # ---- the way up ----
 
     async def establish(self, endpoint: SipEndpoint) -> None:
         """Send the INVITE, take the answer and acknowledge it.
 
         Raises:
-            SessionLost: It was refused, not answered, or answered with what cannot be used.
+            SessionLost: It was answered with what cannot be used.
+            SipError: It was refused or not answered.
         """
         plan = self.plan
-        offer = plan.offer(self.receiver.local[1])
+        offer = self.offer = plan.offer(self.receiver.local[1])
         request = plan.request(offer.to_bytes(), endpoint.contact(plan.target))
-        self.stage = Stage.INVITED
+        self._reach(Stage.ASKED)
         call = await endpoint.invite(
             request, plan.target, timeout=plan.answer_timeout, on_progress=self._progress
         )
         self.call = call
-        self.stage = Stage.ANSWERED
-        self.answered_at = asyncio.get_running_loop().time()
-        answer = self._answer(call.response)
+        self._note_status(call.response)
+        self._answer_body = call.response.body
+        self._reach(Stage.ANSWERED)
+        # A device may send as soon as it has answered, so the ACK is not waited with.
         await call.ack()
-        if answer.transport is not offer.transport:
-            raise SessionLost(
-                Cause(
-                    code="transport-mismatch",
-                    sentence=(
-                        f"{plan.channel_id} answered {answer.transport.value} "
-                        f"to an offer of {offer.transport.value}"
-                    ),
-                    stage=self.stage.value,
-                )
-            )
+        self._reach(Stage.ACKNOWLEDGED)
+        answer = self.answer = parse_sdp(call.response.body)
+        self._check(offer, answer)
         self.receiver.expect(
             ssrc=answer.ssrc if answer.ssrc is not None else plan.ssrc,
             host=self._media_host(answer.address),
             adopt=plan.adopt_ssrc,
         )
-        self.stage = Stage.CONNECTED
         if plan.mode == "tcp-active":
             await self.receiver.connect((self._media_host(answer.address), answer.port))
+            self._reach(Stage.TRANSPORT)
 
     async def flowing(self) -> None:
         """Wait for the first packet.
 
         Raises:
-            MediaTimeout: None came within the plan's ``media_timeout``.
+            SessionLost: The session ended before one came.
         """
-        await self.receiver.first_packet(self.plan.media_timeout)
-        self.stage = Stage.FLOWING
+        waiting: set[asyncio.Future[Any]] = {self._media, self.ended}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not self._media.done():
+            raise SessionLost(self.ended.result())
+
+    async def key_frame(self) -> None:
+        """Wait until a key frame has come, or the stream turned out to have no pictures.
+
+        Raises:
+            SessionLost: The session ended before.
+        """
+        waiting: set[asyncio.Future[Any]] = {self._key, self.ended}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not self._key.done():
+            raise SessionLost(self.ended.result())
+
+    # ---- while it stands ----
+
+    def pause(self, paused: bool) -> None:
+        """Note that the viewer has paused a playback, or goes on: silence is right meanwhile."""
+        self.receiver.pause_watch(paused)
+        self._reach(Stage.PAUSED if paused else Stage.FLOWING)
+
+    async def drain(self) -> None:
+        """Wait until no packet comes any more: what was sent before the end is still to be had."""
+        until = self._loop.time() + _LONGEST_DRAIN
+        packets = -1
+        while self._loop.time() < until and not self.receiver.is_closed:
+            before, packets = packets, self.receiver.statistics.packets
+            if packets == before:
+                return
+            await asyncio.sleep(_QUIET)
+
+    # ---- the end ----
+
+    async def finish(self, told_by: str) -> None:
+        """End a recording that has come to its end, after what is still on its way."""
+        await self.drain()
+        sentence = f"the recording has come to its end, by {told_by}"
+        await self.close(
+            made(self, Reason.END_OF_RECORDING, sentence, permanent=True, told=told_by)
+        )
 
     async def watch(self) -> None:
         """Wait until the call or the media ends, then end the whole. Runs in the role's group."""
-        cause = Cause(code="shutdown", sentence="the platform is stopping", stage=self.stage.value)
+        cause = made(self, Reason.SHUTDOWN, "our side is stopping")
         try:
             cause = await self._until_end()
-        except asyncio.CancelledError:
-            raise
         except Exception as error:
             cause = self.why(error)
             raise
@@ -228,28 +248,72 @@ class MediaSession:
 
     async def _until_end(self) -> Cause:
         assert self.call is not None
-        try:
-            await self.flowing()
-            waiting: set[asyncio.Future[Any]] = {self.call.ended, self.receiver.closed}
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        except (MediaTimeout, OSError) as error:
-            return self.why(error)
-        if not self.call.is_ended:
-            return self.why(self.receiver.closed.exception() or MediaTimeout("media ended"))
+        gone = self.call.ended
+        plan = self.plan
+        ends: set[asyncio.Future[Any]] = {gone, self.receiver.closed}
+        waiting: set[asyncio.Future[Any]] = {self._media, *ends}
+        await asyncio.wait(waiting, timeout=plan.media_timeout, return_when=asyncio.FIRST_COMPLETED)
+        if self._media.done():
+            waiting = {self._key, *ends}
+            await asyncio.wait(
+                waiting, timeout=plan.key_timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not self._key.done() and not any(one.done() for one in ends):
+                fault = self._without_key()
+                if fault is not None:
+                    return fault
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            return await self._left()
+        if not self.receiver.closed.done():
+            return self.why(MediaTimeout(f"no RTP packet within {plan.media_timeout:g} s"))
+        return self.why(self.receiver.closed.exception() or MediaTimeout("media ended"))
+
+    def _without_key(self) -> Cause | None:
+        """Packets come, and after the time for it there is no key frame: say why, if it is bad."""
+        after = f"{self.plan.key_timeout:g} s after the first packet"
+        seen = self.receiver.statistics
+        if self.timeline.when(Stage.UNDERSTOOD) is None:
+            said = "" if self.answer is None else ", ".join(
+                f"{one.number} {one.encoding}".strip() for one in self.answer.payloads
+            )  # fmt: skip
+            sentence = (
+                f"{seen.packets} packets of payload type {self.payload_type} (answered: {said}) "
+                f"and nothing in them that can be read, {after}"
+            )
+            return made(self, Reason.NOT_UNDERSTOOD, sentence)
+        if self._has_video:
+            sentence = f"no key frame {after}, though {seen.frames} pictures came"
+            return made(self, Reason.NO_KEY_FRAME, sentence)
+        self._understood()  # sound alone is a stream, too
+        return None
+
+    async def _left(self) -> Cause:
+        """The peer has ended the call, or knows nothing of it."""
+        assert self.call is not None
         gone = self.call.ended.result()
-        return Cause(
-            code="bye" if gone.by == "remote" else "dialog-lost",
-            sentence=f"{self.channel_id} ended the call: {gone.text or 'BYE'}",
-            stage=self.stage.value,
-            evidence=self.evidence(),
+        began = self.timeline.when(Stage.SSRC)
+        lasted = "" if began is None else f"{self._loop.time() - began:.1f}"
+        if self.plan.is_historical:
+            await self.drain()
+        after = f" after {lasted} s of media" if lasted else " before any media"
+        if gone.by == "remote":
+            sentence = f"the device ended the call{after}: {gone.text or 'BYE'}"
+            return made(self, Reason.BYE, sentence, lasted=lasted)
+        return made(
+            self, Reason.DIALOG_LOST, f"the call is gone{after}: {gone.text}", lasted=lasted
         )
 
     async def close(self, cause: Cause) -> None:
         """End it: stop reading, BYE, close the socket, give back port and SSRC. Idempotent."""
         if self.ended.done():
             return
-        self.stage = Stage.ENDED
+        _ = self.ack_repeats  # not known any more once the call has ended
+        self._reach(Stage.ENDING, cause.code)
         self.ended.set_result(cause)
+        self._detach_batches()
+        if self._detach_units is not None:
+            self._detach_units()
         self.receiver.close(None)
         try:
             if self.call is not None and not self.call.is_ended:
@@ -260,53 +324,76 @@ class MediaSession:
         except SipError as error:
             logger.info("%s: BYE was not answered: %s", self.channel_id, error)
         finally:
+            self._reach(Stage.ENDED)
+            logger.info(
+                "%s: %s ended: %s (%s) [%s]", self.channel_id, self.plan.kind.value,
+                cause.code, cause.sentence, self.timeline,
+            )  # fmt: skip
             if self._on_closed is not None:
                 self._on_closed(self)
 
-    def why(self, error: BaseException) -> Cause:
-        """Turn what ended the session into a cause."""
-        code, permanent = "fault", False
-        sentence = f"{self.channel_id}: {error}"
-        match error:
-            case SessionLost():
-                return error.cause
-            case CallRejected():
-                status = error.response.status
-                code, permanent = f"rejected-{status}", status in _PERMANENT
-                warning = error.response.headers.get("Warning")
-                sentence = (
-                    f"{self.channel_id} refused the INVITE: {status} {error.response.reason}"
-                    + (f" ({warning})" if warning else "")
-                )
-            case TransactionTimeout():
-                code = "no-answer"
-                sentence = (
-                    f"{self.channel_id} did not answer the INVITE within "
-                    f"{self.plan.answer_timeout:g} s"
-                )
-            case FlowFailed():
-                code = "unreachable"
-            case MalformedSdp():
-                code = "bad-answer"
-            case MediaTimeout():
-                code = "no-media"
-            case OSError():
-                code = "media-connection"
-                sentence = f"{self.channel_id}: media connection failed: {error}"
-        return Cause(
-            code=code,
-            sentence=sentence,
-            stage=self.stage.value,
-            permanent=permanent,
-            evidence=self.evidence(),
-        )
+    # ---- what it sees ----
 
-    def _answer(self, response: Response) -> SessionDescription:
-        return parse_sdp(response.body)
+    def _first_batch(self, batch: PacketBatch) -> None:
+        """The first packets that were let in: from now on somebody looks at units, too."""
+        self._detach_batches()
+        self.payload_type = batch.heads.seconds[0] & 0x7F
+        seen = self.receiver.statistics
+        self.foreign_at_first = seen.foreign_source + seen.foreign_ssrc
+        contact = self.receiver.contact_at or self._loop.time()
+        if self.timeline.when(Stage.TRANSPORT) is None:
+            self.timeline.reach(Stage.TRANSPORT, contact, self.plan.mode)
+        detail = f"{format_ssrc(Ssrc(batch.heads.sources[0]))}"
+        if seen.adopted_ssrc:
+            detail += f" in place of {self.expected_ssrc}"
+        self._reach(Stage.SSRC, detail)
+        self._detach_units = self.receiver.units.attach(self._saw)
+        if not self._media.done():
+            self._media.set_result(None)
+
+    def _saw(self, unit: AccessUnit) -> None:
+        """A unit, up to the first key frame."""
+        if self.timeline.when(Stage.UNDERSTOOD) is None:
+            self._reach(Stage.UNDERSTOOD, unit.codec.value)
+        if unit.kind is MediaKind.VIDEO:
+            self._has_video = True
+            if unit.is_key:
+                self._reach(Stage.KEY)
+                self._understood()
+
+    def _understood(self) -> None:
+        """Nothing is missing any more; units are made for readers only from now on."""
+        if self._detach_units is not None:
+            self._detach_units()
+            self._detach_units = None
+        self._reach(Stage.FLOWING)
+        if not self._key.done():
+            self._key.set_result(None)
+        logger.info("%s: %s flows [%s]", self.channel_id, self.plan.kind.value, self.timeline)
+
+    def _reach(self, stage: Stage, detail: str = "") -> None:
+        self.timeline.reach(stage, self._loop.time(), detail)
 
     def _progress(self, response: Response) -> None:
-        if response.status > 100:
-            self.stage = Stage.PROCEEDING
+        self._note_status(response)
+        self._reach(Stage.RINGING if response.status > 100 else Stage.TRYING, self.last_status)
+
+    def _note_status(self, response: Response) -> None:
+        self.last_status = f"{response.status} {response.reason}"
+        self._warning = response.headers.get("Warning") or self._warning
+
+    def refused_by(self, error: CallRejected) -> None:
+        """Note the final answer that refused it."""
+        self._note_status(error.response)
+
+    def _check(self, offer: SessionDescription, answer: SessionDescription) -> None:
+        if answer.transport is not offer.transport:
+            sentence = f"answered {answer.transport.value} to an offer of {offer.transport.value}"
+            raise SessionLost(made(self, Reason.TRANSPORT_MISMATCH, sentence))
+        if answer.port == 0:
+            raise SessionLost(
+                made(self, Reason.BAD_ANSWER, "its answer declines the media (port 0)")
+            )
 
     def _media_host(self, answered: str) -> str:
         target = self.plan.target
@@ -355,13 +442,13 @@ async def open_session(
     try:
         await session.establish(endpoint)
     except (SipError, Gb28181Error, OSError) as error:
+        if isinstance(error, CallRejected):
+            session.refused_by(error)
         cause = session.why(error)
-        if session.call is not None and error.__class__ is MalformedSdp:
-            await session.call.ack()
         await session.close(cause)
         raise SessionLost(cause) from error
     except asyncio.CancelledError:
-        await session.close(Cause(code="cancelled", sentence="no longer wanted"))
+        await session.close(made(session, Reason.CANCELLED, "no longer wanted"))
         raise
     supervisor.spawn(session.watch(), name=f"session {plan.channel_id}", on_fault=lambda _: None)
     return session

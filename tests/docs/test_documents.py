@@ -222,6 +222,20 @@ def test_causes_page_has_every_reason_why_a_device_is_offline() -> None:
     assert set(re.findall(r"^\| `([\w-]+)` \|", table, re.M)) == codes
 
 
+def test_causes_page_has_every_reason_why_a_session_ends() -> None:
+    from gb28181.media.stages import Reason, Stage
+    from gb28181.registrar import OfflineCause
+
+    page = (ROOT / "docs/reference/causes.md").read_text("utf-8")
+    part = page[page.index("## Of a session") : page.index("### Refusals")]
+    rows = re.findall(r"^\| (`[^|]*) \|", part, re.M)
+    shown = {code.rstrip("-") for row in rows for code in re.findall(r"`([\w-]+)`", row)}
+    offline = {one.name.lower().replace("_", "-") for one in OfflineCause}
+    assert shown == {str(reason) for reason in Reason} | offline
+    stages = set(re.findall(r"`([\w ]+)`", part[: part.index("`evidence`")]))
+    assert {stage.value for stage in Stage} - {"opening"} <= stages
+
+
 def test_sample_of_the_demo_shows_the_village_that_it_starts() -> None:
     pytest.importorskip("pydantic")
     from gb28181.gateway.demo import VILLAGE

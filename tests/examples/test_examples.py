@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from gb28181.channel import Backoff
 from gb28181.device import Device
 from gb28181.edition import Edition
 from gb28181.events import CatalogChanged, DeviceOnline
+from gb28181.live import Backoff
 from gb28181.manscdp.alarm import AlarmNotify
 from gb28181.manscdp.catalog import CatalogItem
 from gb28181.manscdp.codec import encode

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from gb28181.cascade import Cascade
-from gb28181.channel import Live
 from gb28181.errors import SessionLost
 from gb28181.events import CatalogChanged
+from gb28181.live import Live
 from gb28181.manscdp.catalog import CatalogItem
 from gb28181.manscdp.control import DeviceControl
 from gb28181.manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse

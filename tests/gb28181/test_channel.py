@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from gb28181.channel import Backoff
 from gb28181.errors import SessionLost
 from gb28181.events import CatalogChanged
+from gb28181.live import Backoff
 from gb28181.testing.simulation import Simulation
 
 

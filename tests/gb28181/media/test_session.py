@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from gb28181.channel import Live
 from gb28181.errors import SessionLost
 from gb28181.events import CatalogChanged
+from gb28181.live import Live
 from gb28181.media.session import media_host
 from gb28181.platform import Platform
 from gb28181.sdp import MediaTransport, parse_sdp
@@ -100,7 +100,7 @@ async def test_no_answer_ends_with_cancel(gb: Simulation) -> None:
     began = asyncio.get_running_loop().time()
     lost = await lost_by(platform, camera.id)
     assert (lost.cause.code, lost.cause.permanent) == ("no-answer", False)
-    assert lost.cause.stage == "provisional answer seen"
+    assert lost.cause.stage == "ringing"
     await gb.until(lambda: cancelled, within=1)
     assert cancelled[0] - began == pytest.approx(10.0, abs=0.1)
     await gb.advance(40)
@@ -135,7 +135,7 @@ async def test_a_device_that_is_gone_answers_nothing(gb: Simulation) -> None:
     camera.vanish()
     lost = await lost_by(platform, camera.channels[0])
     assert lost.cause.code == "no-answer"
-    assert lost.cause.stage == "INVITE sent"
+    assert lost.cause.stage == "asked"
     await gb.advance(40)
     assert gb.leaks() == []
 
@@ -145,13 +145,13 @@ async def test_an_answer_without_media_ends_with_bye(gb: Simulation) -> None:
     camera = await scripted_camera(gb, platform)
     camera.on_invite = camera.accept
     lost = await lost_by(platform, camera.id)
-    assert (lost.cause.code, lost.cause.permanent) == ("no-media", False)
-    assert "RTP" in lost.cause.sentence
+    assert (lost.cause.code, lost.cause.permanent) == ("no-packet", False)
+    assert "packet" in lost.cause.sentence
     assert lost.cause.evidence["packets"] == "0"
     await gb.until(lambda: camera.calls[0].is_ended, within=1)
     end = await camera.calls[0].ended
     assert end.by == "remote"
-    assert "no-media" in end.text
+    assert "no-packet" in end.text
     await gb.advance(40)
     assert gb.leaks() == []
 
@@ -181,8 +181,10 @@ async def test_an_answer_over_another_transport_ends_with_bye(gb: Simulation) ->
 
     camera.on_invite = answer_udp
     lost = await lost_by(platform, camera.id)
-    assert lost.cause.code == "transport-mismatch"
-    await gb.until(lambda: camera.calls and camera.calls[0].is_ended, within=5)
+    assert lost.cause.code == "no-packet"  # it was asked again over UDP, and sent nothing
+    assert lost.cause.evidence["mode"] == "udp"
+    await gb.until(lambda: len(camera.calls) == 2 and camera.calls[1].is_ended, within=5)
+    assert "transport-mismatch" in (await camera.calls[0].ended).text
     await gb.advance(40)
     assert gb.leaks() == []
 
@@ -192,7 +194,7 @@ async def test_a_peer_that_nobody_can_connect_to(gb: Simulation) -> None:
     camera = await scripted_camera(gb, platform)
     camera.on_invite = camera.accept  # and listens nowhere
     lost = await lost_by(platform, camera.id)
-    assert lost.cause.code in ("no-media", "media-connection")
+    assert lost.cause.code in ("tcp-refused", "no-connection")
     await gb.until(lambda: camera.calls[0].is_ended, within=5)
     await gb.advance(40)
     assert gb.leaks() == []
@@ -209,7 +211,7 @@ async def test_a_bye_of_the_device_ends_the_session(gb: Simulation) -> None:
             await read(live, 10_000)
     assert told.value.cause.code == "bye"
     assert "switched off" in told.value.cause.sentence
-    assert told.value.cause.stage == "media flows"
+    assert told.value.cause.stage == "flowing"
     await gb.advance(40)
     assert gb.leaks() == []
 
@@ -225,7 +227,7 @@ async def test_silence_ends_the_session_with_bye(gb: Simulation) -> None:
         with pytest.raises(SessionLost) as told:
             await read(live, 10_000)
         assert asyncio.get_running_loop().time() - began == pytest.approx(20.0, abs=5.0)
-    assert told.value.cause.code == "no-media"
+    assert told.value.cause.code == "media-stopped"
     await gb.advance(minutes=5)
     assert gb.leaks() == []
 
