@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from math import ceil, floor
@@ -125,7 +125,9 @@ class _PatternSource:
         self._start = start
         self._midnight = midnight
 
-    async def groups(self, position: float, *, reverse: bool = False) -> AsyncIterator[Group]:
+    async def groups(
+        self, position: float, *, reverse: bool = False
+    ) -> AsyncGenerator[Group, None]:
         """See ``RecordedSource``."""
         at = self._start + floor(position)
         for second in _backward(self._spans, at) if reverse else _forward(self._spans, at):

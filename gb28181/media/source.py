@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -69,7 +69,7 @@ class RecordedSource(Protocol):
     def size(self) -> int | None:
         """About how many bytes all of it has; None when that is not known."""
 
-    def groups(self, position: float, *, reverse: bool = False) -> AsyncIterator[Group]:
+    def groups(self, position: float, *, reverse: bool = False) -> AsyncGenerator[Group, None]:
         """Return the groups from the one at or before ``position``, in seconds.
 
         In a gap it is the next one, or with ``reverse`` the one before. With ``reverse`` the last
