@@ -80,4 +80,5 @@ class AlarmResponse:
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
     result: Annotated[str, Xml("Result", RESULT)] = "OK"
+    reason: Annotated[str | None, Xml("Reason")] = None
     extra: tuple[Element, ...] = ()

@@ -44,4 +44,5 @@ class BroadcastResponse:
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
     result: Annotated[str, Xml("Result", RESULT)] = "OK"
+    reason: Annotated[str | None, Xml("Reason")] = None
     extra: tuple[Element, ...] = ()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 from ..edition import Edition
-from .schema import Element, Xml
+from .schema import Element, Xml, plan_of
 from .values import EXTENSION, FLAG, RESULT, SWITCH, TIME
 
 _NEW = Edition.GB2022
@@ -130,7 +130,9 @@ class CatalogItem:
 
     @staticmethod
     def lift(values: dict[str, Any]) -> None:
-        """Move the BusinessGroupID of the 2016 schema out of ``Info``."""
+        """Take the BusinessGroupID of the 2016 schema out of ``Info``, and other fields into it."""
+        if "extra" in values:
+            _fill_info(values)
         info = values.get("info")
         if info is None or not info.extra or "business_group_id" in values:
             return
@@ -141,6 +143,29 @@ class CatalogItem:
                 values["business_group_id"] = element.text
                 values["info"] = None if moved == CatalogInfo() else moved
                 return
+
+
+def _fill_info(values: dict[str, Any]) -> None:
+    """Read what belongs into ``Info`` and stands beside it."""
+    info, rest = values.get("info") or CatalogInfo(), []
+    slots = plan_of(CatalogInfo).group.slots
+    for element in values["extra"]:
+        slot = slots.get(element.name.lower())
+        is_free = slot is not None and getattr(info, slot.attribute) is None
+        if (
+            slot is None
+            or slot.kind is None
+            or not is_free
+            or element != Element(name=element.name, text=element.text)
+        ):
+            rest.append(element)
+            continue
+        try:
+            info = replace(info, **{slot.attribute: slot.kind.read(element.text)})
+        except ValueError:
+            rest.append(element)
+    if len(rest) < len(values["extra"]):
+        values["info"], values["extra"] = info, tuple(rest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +179,9 @@ class CatalogResponse:
     cmd_type: ClassVar[str] = "Catalog"
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
+    result: Annotated[str | None, Xml("Result", RESULT)] = None
+    """Not in the schema: what peers send that cannot answer, as ``reason``."""
+    reason: Annotated[str | None, Xml("Reason")] = None
     sum_num: Annotated[int, Xml("SumNum")]
     """How many items all parts have together."""
     items: Annotated[
@@ -175,6 +203,7 @@ class CatalogResult:
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
     result: Annotated[str, Xml("Result", RESULT)] = "OK"
+    reason: Annotated[str | None, Xml("Reason")] = None
     extra: tuple[Element, ...] = ()
 
 

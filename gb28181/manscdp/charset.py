@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-_DECLARED = re.compile(rb"\s*<\?xml[^>]*?\bencoding\s*=\s*[\"']\s*([\w.:-]+)", re.IGNORECASE)
+_DECLARED = re.compile(rb"\s*<\?xml[^>]*?\bencoding\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _BOM = b"\xef\xbb\xbf"
+_UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"<\0": "utf-16-le"}
 # Anything but ASCII, CJK ideographs, CJK punctuation and full-width forms.
 _NOT_CHINESE = re.compile(
     "[^\x00-\x7f\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef"
@@ -29,6 +31,7 @@ _ONE_SCRIPT = re.compile(
 # What stands beside ideographs in a word.
 _SIGNS = re.compile("[\u00a1-\u00bf\u00d7\u00f7\u2010-\u22ff\u2460-\u25ff\u3100-\u33ff]*[@-~]?")
 _IDEOGRAPHS = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\u3000-\u303f\uff00-\uffef]{2,}")
+_SIGN = re.compile("[^A-Z0-9]")
 _UTF8 = frozenset({"UTF-8", "UTF8"})
 _GB = frozenset({"GB2312", "GBK", "GB18030", "GB_2312-80", "CP936"})
 
@@ -60,6 +63,10 @@ def decode_text(body: bytes, hint: str | None, repairs: list[str]) -> tuple[str,
     Returns:
         The text, and the charset to remember: of pure ASCII the declared one, or the hint.
     """
+    wide = _UTF16.get(body[:2])
+    if wide is not None:
+        repairs.append("the body is in UTF-16")
+        return _decode_wide(body, wide), _remembered(None, hint)
     declared = _declared(body)
     if body.startswith(_BOM):
         body = body[len(_BOM) :]
@@ -68,9 +75,10 @@ def decode_text(body: bytes, hint: str | None, repairs: list[str]) -> tuple[str,
         declared = "UTF-8"
     if body.isascii():
         return body.decode("ascii"), _remembered(declared, hint)
-    wants_utf8 = declared in _UTF8 or (declared is None and hint is not None and _says_utf8(hint))
+    says = hint if declared is None else declared
+    wants_utf8 = says is not None and _family(says) == "UTF-8"
     text, charset = _decode(body, wants_utf8=wants_utf8, repairs=repairs)
-    if declared is not None and (declared in _UTF8) != (charset == "UTF-8"):
+    if declared is not None and _family(declared) != charset:
         repairs.append(f"declared as {declared}, read as {charset}")
     return text, charset
 
@@ -139,8 +147,19 @@ def _declared(body: bytes) -> str | None:
     return match[1].decode("ascii", "replace").upper() if match else None
 
 
-def _says_utf8(name: str) -> bool:
-    return name.upper() in _UTF8
+@lru_cache(64)
+def _family(name: str) -> str | None:
+    """What a declared name means, however it is spelled; ``None``: nothing that is believed."""
+    plain = _SIGN.sub("", name.upper())
+    if plain.startswith("UTF8"):
+        return "UTF-8"
+    return "GB18030" if plain.startswith("GB") or plain.endswith(("936", "GBK")) else None
+
+
+def _decode_wide(body: bytes, codec: str) -> str:
+    # The last byte may have been taken for padding.
+    text = (body + b"\0" * (len(body) % 2)).decode(codec, "replace")
+    return text.removeprefix("\ufeff").rstrip("\0")
 
 
 def _is_utf8(body: bytes) -> bool:
@@ -152,7 +171,7 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def _remembered(declared: str | None, hint: str | None) -> str:
-    name = declared if declared is not None and is_known(declared) else hint
-    if name is None or not is_known(name):
-        return "GB18030"
-    return "UTF-8" if _says_utf8(name) else "GB18030"
+    family = None if declared is None else _family(declared)
+    if family is None and hint is not None:
+        family = _family(hint)
+    return family or "GB18030"

@@ -98,14 +98,14 @@ def _tree(text: str, repairs: Repairs) -> tuple[ET.Element, bool]:
         raise MalformedCommand(f"the body has more than {MAX_TAGS} tags")
     if "!" in text and _FORBIDDEN.search(text):
         raise MalformedCommand("the body has a document type definition")
-    declaration = _DECLARATION.match(text)
-    if declaration is not None:
+    if text.startswith(("<?", " ", "\r", "\n")) and (declaration := _DECLARATION.match(text)):
         text = text[declaration.end() :]
     try:
         node = ET.fromstring(text)
     except (ET.ParseError, UnicodeEncodeError):
         return repair(text, _vocabulary(), repairs), True
-    return node, text.count("=") > sum(map(text[:_HEAD].count, _COUNTED))
+    # Only what is long has items enough for it to matter.
+    return node, len(text) < _HEAD or text.count("=") > sum(map(text[:_HEAD].count, _COUNTED))
 
 
 def _message(node: ET.Element, reader: Reader, repairs: Repairs) -> Message:

@@ -132,6 +132,9 @@ BY_NAME: Mapping[tuple[str, str], type[Any]] = MappingProxyType(
         # The amendment of 2014 spells it so.
         ("query", "persetquery"): PresetQuery,
         ("response", "persetquery"): PresetResponse,
+        # A Dahua camera of 2022 answers so.
+        ("query", "homeposition"): HomePositionQuery,
+        ("response", "homeposition"): HomePositionResponse,
     }
 )
 """The classes by root element and CmdType, both in lower case."""

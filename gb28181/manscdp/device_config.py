@@ -84,6 +84,7 @@ class DeviceConfigResponse:
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
     result: Annotated[str, Xml("Result", RESULT)] = "OK"
+    reason: Annotated[str | None, Xml("Reason")] = None
     extra: tuple[Element, ...] = ()
 
 
@@ -117,6 +118,7 @@ class ConfigDownloadResponse:
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
     result: Annotated[str, Xml("Result", RESULT)] = "OK"
+    reason: Annotated[str | None, Xml("Reason")] = None
     basic_param: _Basic = None
     video_param_opt: Annotated[VideoParamOpt | None, Xml("VideoParamOpt")] = None
     svac_encode_config: _SvacEncode = None

@@ -37,6 +37,7 @@ class DeviceInfoResponse:
     device_id: Annotated[str, Xml("DeviceID")]
     device_name: Annotated[str | None, Xml("DeviceName", since=Edition.GB2011A)] = None
     result: Annotated[str, Xml("Result", RESULT)] = "OK"
+    reason: Annotated[str | None, Xml("Reason")] = None
     device_type: Annotated[str | None, Xml("DeviceType")] = None
     """In the edition of 2011, as ``max_camera`` and ``max_alarm``; many devices still send them."""
     manufacturer: Annotated[str | None, Xml("Manufacturer")] = None

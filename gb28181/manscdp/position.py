@@ -32,7 +32,7 @@ class PositionItem:
     """The position of one device, as the 2022 edition lists it."""
 
     device_id: Annotated[str, Xml("DeviceID")]
-    capture_time: Annotated[str | None, Xml("CaptureTime", TIME)] = None
+    capture_time: Annotated[str | None, Xml("CaptureTime", TIME, aliases=("Time",))] = None
     longitude: Annotated[float | None, Xml("Longitude")] = None
     latitude: Annotated[float | None, Xml("Latitude")] = None
     speed: Annotated[float | None, Xml("Speed")] = None
@@ -68,7 +68,9 @@ class MobilePositionNotify:
     direction: Annotated[float | None, Xml("Direction")] = None
     altitude: Annotated[float | None, Xml("Altitude")] = None
     sum_num: Annotated[int | None, Xml("SumNum")] = None
-    items: Annotated[tuple[PositionItem, ...], Xml("DeviceList/Item", count=("Num",))] = ()
+    items: Annotated[
+        tuple[PositionItem, ...], Xml("DeviceList/Item", aliases=("Item",), count=("Num",))
+    ] = ()
     extra: tuple[Element, ...] = ()
 
     @property
@@ -131,10 +133,15 @@ class MobilePositionResponse:
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
     result: Annotated[str | None, Xml("Result", RESULT)] = None
+    reason: Annotated[str | None, Xml("Reason")] = None
     time: Annotated[str | None, Xml("Time", TIME)] = None
     longitude: Annotated[float | None, Xml("Longitude")] = None
     latitude: Annotated[float | None, Xml("Latitude")] = None
     speed: Annotated[float | None, Xml("Speed")] = None
     direction: Annotated[float | None, Xml("Direction")] = None
     altitude: Annotated[float | None, Xml("Altitude")] = None
+    sum_num: Annotated[int | None, Xml("SumNum")] = None
+    items: Annotated[
+        tuple[PositionItem, ...], Xml("DeviceList/Item", aliases=("Item",), count=("Num",))
+    ] = ()
     extra: tuple[Element, ...] = ()

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from ..edition import Edition
 from .schema import Element, Xml
+from .values import RESULT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +46,12 @@ class PresetResponse:
     since: ClassVar[Edition] = Edition.GB2011A
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
+    result: Annotated[str | None, Xml("Result", RESULT)] = None
+    """Not in the schema: what peers send that cannot answer, as ``reason``."""
+    reason: Annotated[str | None, Xml("Reason")] = None
     sum_num: Annotated[int | None, Xml("SumNum", since=Edition.GB2022)] = None
     items: Annotated[
-        tuple[Preset, ...], Xml("PresetList/Item", count=("Num",), keeps_empty=True)
+        tuple[Preset, ...],
+        Xml("PresetList/Item", aliases=("Item",), count=("Num",), keeps_empty=True),
     ] = ()
     extra: tuple[Element, ...] = ()

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from ..edition import Edition
 from .control import HomePosition
 from .schema import Element, Xml
+from .values import RESULT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,9 @@ class HomePositionResponse:
     since: ClassVar[Edition] = Edition.GB2022
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
+    result: Annotated[str | None, Xml("Result", RESULT)] = None
+    """Not in the schema: what peers send that cannot answer, as ``reason``."""
+    reason: Annotated[str | None, Xml("Reason")] = None
     home_position: Annotated[HomePosition | None, Xml("HomePosition")] = None
     extra: tuple[Element, ...] = ()
 
@@ -79,9 +83,17 @@ class CruiseTrackListResponse:
     since: ClassVar[Edition] = Edition.GB2022
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
+    result: Annotated[str | None, Xml("Result", RESULT)] = None
+    """Not in the schema: what peers send that cannot answer, as ``reason``."""
+    reason: Annotated[str | None, Xml("Reason")] = None
     sum_num: Annotated[int, Xml("SumNum")]
     items: Annotated[
-        tuple[CruiseTrack, ...], Xml("CruiseTrackList/CruiseTrack", count=("Num",))
+        tuple[CruiseTrack, ...],
+        Xml(
+            "CruiseTrackList/CruiseTrack",
+            aliases=("CruiseTrackList/Item", "CruiseTrack", "Item"),
+            count=("Num",),
+        ),
     ] = ()
     extra: tuple[Element, ...] = ()
 
@@ -127,11 +139,19 @@ class CruiseTrackResponse:
     since: ClassVar[Edition] = Edition.GB2022
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
+    result: Annotated[str | None, Xml("Result", RESULT)] = None
+    """Not in the schema: what peers send that cannot answer, as ``reason``."""
+    reason: Annotated[str | None, Xml("Reason")] = None
     number: Annotated[int, Xml("Number")]
     name: Annotated[str | None, Xml("Name")] = None
     sum_num: Annotated[int, Xml("SumNum")]
     items: Annotated[
-        tuple[CruisePoint, ...], Xml("CruisePointList/CruisePoint", count=("Num",))
+        tuple[CruisePoint, ...],
+        Xml(
+            "CruisePointList/CruisePoint",
+            aliases=("CruisePointList/Item", "CruisePoint", "Item"),
+            count=("Num",),
+        ),
     ] = ()
     extra: tuple[Element, ...] = ()
 
@@ -163,6 +183,9 @@ class PtzPositionResponse:
     since: ClassVar[Edition] = Edition.GB2022
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
+    result: Annotated[str | None, Xml("Result", RESULT)] = None
+    """Not in the schema: what peers send that cannot answer, as ``reason``."""
+    reason: Annotated[str | None, Xml("Reason")] = None
     pan: Annotated[float | None, Xml("Pan")] = None
     tilt: Annotated[float | None, Xml("Tilt")] = None
     zoom: Annotated[float | None, Xml("Zoom")] = None

@@ -12,7 +12,7 @@ from ..errors import MalformedCommand
 from .repair import Repairs
 from .schema import ATTRIBUTE, Element, Group, Plan, Slot, plan_of
 from .unknown import UnknownCommand
-from .values import EXTENSION, FLAG, INTEGER
+from .values import EXTENSION, FLAG, INTEGER, Kind
 
 MAX_DEPTH = 16
 """Elements nested deeper are refused; the standard needs seven levels."""
@@ -51,6 +51,8 @@ class _Shape:
 
 class Reader:
     """Makes one message out of a tree and counts what it had to bend for it."""
+
+    __slots__ = ("_has_attributes", "_made", "_note", "_shapes")
 
     def __init__(self, repairs: Repairs, *, has_attributes: bool = True) -> None:
         """Begin a message.
@@ -133,7 +135,7 @@ class Reader:
                     return None
                 text = child.text
                 if len(child):
-                    put(made, self._inner(child, plan))
+                    put(made, self._inner(child, plan, default))
                 elif not text or not (text := text.strip()):
                     put(made, _present(default))
                 elif known is None:
@@ -146,9 +148,12 @@ class Reader:
             put(made, default)
         return made
 
-    def _inner(self, node: Node, plan: Plan | None) -> Any:
+    def _inner(self, node: Node, plan: Plan | None, default: Any) -> Any:
         value = None if plan is None else self._swift(node, plan)
-        return _refuse() if value is None else value
+        if value is None or plan is None:
+            return _refuse()
+        says_nothing = not (node[0].text or "").strip() and value == plan.empty
+        return default if says_nothing else value
 
     def _fill(self, node: Node, group: Group, values: dict[str, Any], depth: int) -> list[Element]:
         """Read the children into the values; return what nobody knows."""
@@ -199,10 +204,10 @@ class Reader:
         inner = group.groups.get(name)
         if slot is not None and slot.plan is not None and (holds or node.keys()):
             self._block(node, slot, slot.plan, values, depth, unknown)
-        elif slot is not None and slot.kind is not None and not holds:
-            self._leaf(node, slot, values, unknown)
         elif inner is not None and (holds or node.keys()):
             self._inside(node, slot, inner, values, depth, unknown)
+        elif slot is not None and slot.kind is not None and not holds:
+            self._leaf(node, slot, values, unknown)
         elif slot is None and inner is None and holds and _is_wrapper(node, group):
             self._note(f"{local_name(node)}: the element around items ignored")
             unknown += self._fill(node, group, values, depth + 1)
@@ -247,24 +252,20 @@ class Reader:
         kind = slot.kind
         if not text or kind is None:
             return
-        path = slot.xml.path
+        path, is_usual = slot.xml.path, kind.spellings is None or text in kind.spellings
         try:
             value = kind.read(text)
         except ValueError:
-            try:
-                value = None if kind.mend is None else kind.mend(text)
-            except ValueError:
-                value = None
+            value, is_usual = _mended(kind, text), False
             if value is None:
                 self._note(f"{path}: {text[:40]!r} is not {kind.name}, kept as text")
                 unknown.append(Element(name=local_name(node), text=text))
                 return
-            self._note(f"{path}: {text[:40]!r} read as {value!r}")
-        if kind.spellings is not None and text not in kind.spellings:
-            if value != text:
-                self._note(f"{path}: {text[:40]!r} read as {value!r}")
-            else:
-                self._note(f"{path}: {text[:40]!r} is not {kind.name}, taken as it is")
+        if not is_usual:
+            meaning = (
+                f"is not {kind.name}, taken as it is" if value == text else f"read as {value!r}"
+            )
+            self._note(f"{path}: {text[:40]!r} {meaning}")
         self._put(node, slot, value, values, 1, unknown)
 
     def _put(
@@ -378,6 +379,13 @@ def _shape(plan: Plan, tags: tuple[str, ...]) -> _Shape | None:
         if name not in names
     ]
     return _Shape(tuple(steps), tuple(others))
+
+
+def _mended(kind: Kind, text: str) -> Any:
+    try:
+        return None if kind.mend is None else kind.mend(text)
+    except ValueError:
+        return None
 
 
 def _refuse(text: str = "") -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from ..edition import Edition
 from .schema import Element, Xml
-from .values import EXTENSION, TIME
+from .values import EXTENSION, RESULT, TIME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +74,15 @@ class RecordInfoResponse:
     cmd_type: ClassVar[str] = "RecordInfo"
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
+    result: Annotated[str | None, Xml("Result", RESULT)] = None
+    """Not in the schema: what peers send that cannot answer, as ``reason``."""
+    reason: Annotated[str | None, Xml("Reason")] = None
     name: Annotated[str | None, Xml("Name")] = None
     sum_num: Annotated[int, Xml("SumNum")]
     """How many items all parts have together."""
-    items: Annotated[tuple[RecordItem, ...], Xml("RecordList/Item", count=("Num",))] = ()
+    items: Annotated[
+        tuple[RecordItem, ...], Xml("RecordList/Item", aliases=("Item",), count=("Num",))
+    ] = ()
     extra_info: Annotated[
         tuple[str, ...], Xml("ExtraInfo", EXTENSION, spelled=(Edition.GB2016, "Info"))
     ] = ()

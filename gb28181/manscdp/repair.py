@@ -28,6 +28,8 @@ class Repairs:
     Of different sentences the first hundred are kept.
     """
 
+    __slots__ = ("_counts",)
+
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 

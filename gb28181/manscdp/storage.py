@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from ..edition import Edition
 from .schema import Element, Xml
+from .values import RESULT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,11 @@ class SdCardStatusResponse:
     since: ClassVar[Edition] = Edition.GB2022
     sn: Annotated[str, Xml("SN")]
     device_id: Annotated[str, Xml("DeviceID")]
+    result: Annotated[str | None, Xml("Result", RESULT)] = None
+    """Not in the schema: what peers send that cannot answer, as ``reason``."""
+    reason: Annotated[str | None, Xml("Reason")] = None
     sum_num: Annotated[int, Xml("SumNum")]
-    items: Annotated[tuple[SdCard, ...], Xml("SDCardStatusInfo/Item", count=("Num",))] = ()
+    items: Annotated[
+        tuple[SdCard, ...], Xml("SDCardStatusInfo/Item", aliases=("Item",), count=("Num",))
+    ] = ()
     extra: tuple[Element, ...] = ()

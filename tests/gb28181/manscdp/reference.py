@@ -25,6 +25,7 @@ _PARTS = {
     "SN",
     "DeviceID",
     "Result",
+    "Reason",
     "PTZCmdParams",
     "StreamNumber",
     "Info",

@@ -63,6 +63,8 @@ def moved(found: Counter[tuple[str, str]], text: str) -> Counter[tuple[str, str]
         found["/Notify/AlarmType", "1"] += 1  # read beside Info, written in it
     if "<CmdType>DeviceStatus</CmdType>" in text and "<Status>ON</Status>" in text:
         found["/Response/Status", "ON"] += 1  # OK or ERROR by the standard, and a remark
+    if "<PTZType>" in text and "<Info>" not in text:
+        found["/Response/DeviceList/Item/PTZType", "1"] += 1  # read beside Info, written in it
     return found
 
 
