@@ -98,6 +98,11 @@ class OutgoingSubscription:
         return self._host.stack.subscriber.dialog(self.key)
 
     @property
+    def expires_at(self) -> float | None:
+        """When it ends unless it is renewed; None after the end."""
+        return self._host.stack.subscriber.expires_at(self.key)
+
+    @property
     def flow(self) -> Flow:
         """Where refreshes go; set it when the peer comes back on another flow."""
         return self._host.stack.subscriber.flow(self.key) or self._flow

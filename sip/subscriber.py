@@ -180,6 +180,11 @@ class Subscriber:
         record = self._records.get(subscription)
         return None if record is None else record.flow
 
+    def expires_at(self, subscription: SubscriptionKey) -> float | None:
+        """Return when it ends unless it is renewed; None after the end."""
+        record = self._records.get(subscription)
+        return None if record is None else record.expires_at
+
     def move(self, subscription: SubscriptionKey, flow: Flow) -> None:
         """Send further requests over another flow: the peer came back on that one."""
         record = self._records.get(subscription)
