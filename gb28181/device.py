@@ -161,6 +161,7 @@ class Device:
             station=self.station,
             channels=self.channels,
             max_sessions=max_sessions,
+            edition=edition,
             loss=loss,
             seed=seed,
         )
@@ -257,6 +258,9 @@ class Device:
 
     def handle(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
         """Serve one request."""
+        if incoming.method == "INFO" or (incoming.call is not None and incoming.method == "INVITE"):
+            self.serving.in_dialog(incoming)
+            return None
         return self.answers.handle(incoming)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,17 @@ if TYPE_CHECKING:
     from sip.message import Request
 
     from ..ssrc import Ssrc
+
+
+LIVE = frozenset({"play"})
+HISTORY = frozenset({"playback", "download"})
+"""Kinds of sessions, as ``s=`` names them."""
+
+_STREAM_SELECTORS = ("streamnumber", "stream", "streamprofile", "streammode")
+"""The standard's own since 2022, and three of vendors (spec 05 section 1)."""
+_SUB_STREAM = 1
+_FASTEST_DOWNLOAD = 64
+_LAST_SECOND = 1 << 37  # in the year 6325
 
 
 class Declined(Gb28181Error):
@@ -63,9 +75,37 @@ class JudgedOffer:
         """Where the receiver wants the media, or listens for our connection."""
         return (self.description.address, self.description.port)
 
+    @property
+    def is_history(self) -> bool:
+        """Whether a recording is asked for: a playback or a download."""
+        return self.description.session in HISTORY
 
-def judge_offer(request: Request) -> JudgedOffer:
+    @property
+    def stream_number(self) -> int:
+        """Which stream of the camera: 0 main, 1 and up sub streams. Source: 2022 G."""
+        attributes = {name.lower(): one for name, one in self.description.attributes.items()}
+        for name in _STREAM_SELECTORS:
+            value = attributes.get(name, "").strip().upper()
+            if value in ("MAIN", "SUB"):
+                return _SUB_STREAM if value == "SUB" else 0
+            if value.isascii() and value.isdigit():
+                return min(int(value[:4]), 99)
+        return 0
+
+    @property
+    def download_speed(self) -> float:
+        """How many times faster than it was recorded a download may come. Source: 2022 G."""
+        text = self.description.attributes.get("downloadspeed", "").strip()
+        speed = float(text) if re.fullmatch(r"\d{1,4}(\.\d{1,4})?", text, re.ASCII) else 1.0
+        return min(speed, _FASTEST_DOWNLOAD) or 1.0
+
+
+def judge_offer(request: Request, *, sessions: frozenset[str] = LIVE) -> JudgedOffer:
     """Read the offer of an INVITE and decide how to serve it.
+
+    Args:
+        request: The INVITE.
+        sessions: The kinds that are served, in lower case.
 
     Raises:
         Declined: 400 for what is no SDP, 415 for another content type, 488 for what we cannot do.
@@ -76,27 +116,44 @@ def judge_offer(request: Request) -> JudgedOffer:
         offer = parse_sdp(request.body)
     except MalformedSdp as error:
         raise Declined(400, str(error)) from error
-    if offer.session != "play":
+    if offer.session not in sessions:
         raise Declined(488, f"sessions of the kind {offer.name!r} are not served")
     payload = offer.payload("PS")
     if payload is None:
         raise Declined(488, "no payload that we can send: PS is not offered")
     if offer.port == 0 and offer.setup != "active":
         raise Declined(488, "the offer has port 0")
+    if offer.session in HISTORY and not 0 < offer.start < offer.end < _LAST_SECOND:
+        raise Declined(488, f"a recording from {offer.start} to {offer.end} cannot be played")
     return JudgedOffer(description=offer, mode=_mode(offer), payload=payload)
 
 
 def answer_to(
-    offer: JudgedOffer, *, origin_id: str, host: str, port: int, ssrc: Ssrc
+    offer: JudgedOffer,
+    *,
+    origin_id: str,
+    host: str,
+    port: int,
+    ssrc: Ssrc,
+    size: int | None = None,
 ) -> SessionDescription:
-    """The answer of a sender: just the chosen payload, and our half of the connection roles."""
+    """The answer of a sender: just the chosen payload, and our half of the connection roles.
+
+    Args:
+        offer: What is answered.
+        origin_id: Our id, or that of the channel.
+        host: Where the media comes from.
+        port: Its port.
+        ssrc: Of our packets.
+        size: Bytes of what is downloaded, for the receiver's progress; None when not known.
+    """
     tcp = offer.description.transport is MediaTransport.TCP
     return SessionDescription(
         origin_id=origin_id,
         address=host,
         name=offer.description.name or "Play",
-        start=0,
-        end=0,
+        start=offer.description.start,
+        end=offer.description.end,
         kind="video",
         port=port,
         transport=offer.description.transport,
@@ -105,6 +162,7 @@ def answer_to(
         setup=None if not tcp else ("active" if offer.mode == "tcp-active" else "passive"),
         connection="new" if tcp else None,
         ssrc=ssrc,
+        attributes={} if size is None else {"filesize": str(size)},
     )
 
 
