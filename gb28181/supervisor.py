@@ -109,6 +109,8 @@ class Supervisor:
         )
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        # A task that is cancelled before its first step has not touched what it should carry.
+        task.add_done_callback(lambda _: work.close())
         return task
 
     async def run(self, work: Coroutine[Any, Any, T], *, name: str) -> T:

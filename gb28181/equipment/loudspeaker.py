@@ -101,14 +101,14 @@ class Loudspeaker:
         self._station = station
         self._link = link
         self._send = send
-        self._knows = knows
+        self.knows = knows
         self._busy = 0
         self._serial = 0
         self._ssrcs = SsrcPool(link.config.server_id)
 
     async def called(self, notify: BroadcastNotify) -> None:
         """Serve one Broadcast; returns when the call has ended."""
-        is_ours = self._knows(notify.target_id)
+        is_ours = self.knows(notify.target_id)
         takes = is_ours and self._busy < self.settings.at_once
         if self.settings.answers or not takes:
             await self._send(

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from .source import MediaSource
 
 _CLOCK = 90_000
-_TICKS_PER_SAMPLE = _CLOCK // g711.RATE
 _BLOCK = 160
 """Samples of a tone's unit: 20 ms."""
 _LATE = 0.5
@@ -62,7 +61,7 @@ class ToneSource:
         while True:
             first = number * _BLOCK
             samples = (round(amplitude * math.sin(step * (first + i))) for i in range(_BLOCK))
-            at = first * _TICKS_PER_SAMPLE
+            at = _ticks(first)
             yield AccessUnit(
                 codec=Codec.PCMA, data=g711.to_alaw(samples), pts=at, dts=at, is_key=True
             )
@@ -117,7 +116,7 @@ class VoiceLine:
 
     def _packed(self, samples: bytes) -> list[bytes]:
         if self._muxer is not None:
-            at = self._sent * _TICKS_PER_SAMPLE
+            at = _ticks(self._sent)
             unit = AccessUnit(codec=Codec.PCMA, data=samples, pts=at, dts=at, is_key=True)
             return self._packetizer.push(self._muxer.push(unit), at & 0xFFFFFFFF)
         if self._payload.encoding == "PCMU":
@@ -175,3 +174,7 @@ class VoiceFeed:
             samples = unit.data if unit.codec is Codec.PCMA else g711.mulaw_as_alaw(unit.data)
             for line in tuple(self._lines):
                 line(samples)
+
+
+def _ticks(samples: int) -> int:
+    return samples * _CLOCK // g711.RATE  # 11.25 each

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 
 import pytest
@@ -125,4 +126,22 @@ async def test_it_can_be_started_again() -> None:
     assert supervisor.is_running
     await supervisor.start()  # twice is once
     await supervisor.stop()
+    await supervisor.stop()
+
+
+async def test_a_task_that_is_cancelled_before_it_began_leaves_no_warning() -> None:
+    supervisor = Supervisor("test")
+    await supervisor.start()
+    begun = False
+
+    async def work() -> None:
+        nonlocal begun
+        begun = True
+
+    carried = work()
+    supervisor.spawn(carried, name="never", on_fault=lambda _: None).cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not begun
+    assert inspect.getcoroutinestate(carried) == inspect.CORO_CLOSED
     await supervisor.stop()

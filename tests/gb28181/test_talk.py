@@ -1,17 +1,25 @@
 """Voice from the platform to loudspeakers, and both ways."""
 
-import itertools
-from collections.abc import Iterable
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from gb28181.equipment.loudspeaker import LoudspeakerSettings
+from gb28181.errors import SessionLost
 from gb28181.events import CatalogChanged
+from gb28181.manscdp.broadcast import BroadcastNotify, BroadcastResponse
+from gb28181.manscdp.codec import decode
+from gb28181.media.source import MediaSource
 from gb28181.media.voice import ToneSource
 from gb28181.sdp import PCMA, PS, Payload
 from gb28181.testing.simulation import SimulatedDevice, Simulation
-from rtp.access_unit import AccessUnit, Codec
+from rtp.access_unit import AccessUnit, Codec, MediaKind
 from rtp.g711 import ALAW, MULAW
+from sip.endpoint import IncomingRequest
 
 PCMU = Payload(number=0, name="PCMU/8000")
 
@@ -21,7 +29,7 @@ def pitch(units: Iterable[AccessUnit]) -> float:
     samples = [
         (ALAW if unit.codec is Codec.PCMA else MULAW)[byte] for unit in units for byte in unit.data
     ]
-    rising = sum(a < 0 <= b for a, b in itertools.pairwise(samples))
+    rising = sum(a < 0 <= b for a, b in pairwise(samples))
     return rising * 8000 / len(samples)
 
 
@@ -50,3 +58,248 @@ async def test_a_tone_is_heard_at_the_loudspeaker(
     assert pitch(heard) == pytest.approx(1000, rel=0.01)
     await gb.advance(10)
     assert gb.leaks() == []
+
+
+class WithTone:
+    """A camera's picture with a tone for its sound."""
+
+    duration = None
+    audio = Codec.PCMA
+
+    def __init__(self, picture: MediaSource, frequency: float) -> None:
+        self._picture = picture
+        self._tone = ToneSource(frequency)
+        self.video = picture.video
+
+    async def units(self) -> AsyncIterator[AccessUnit]:
+        tones = self._tone.units()
+        tone = await anext(tones)
+        async for unit in self._picture.units():
+            if unit.kind is MediaKind.AUDIO:
+                continue
+            while tone.dts <= unit.dts:
+                yield tone
+                tone = await anext(tones)
+            yield unit
+
+
+async def test_both_sides_hear_each_other_within_300_ms(gb: Simulation) -> None:
+    platform = await gb.platform()
+    camera = await gb.device()
+    (channel_id,) = camera.channels
+    own = camera.role.channels[channel_id]
+    camera.role.channels[channel_id] = replace(own, source=lambda: WithTone(own.source(), 2000.0))
+    await gb.until(CatalogChanged)
+
+    loop = asyncio.get_running_loop()
+    sounds: list[AccessUnit] = []
+    async with platform.channel(channel_id).talk(ToneSource(1000.0)) as talk:
+        spoken_at = loop.time()
+        assert camera.role.loudspeaker is not None
+        heard_at: list[float] = []
+        camera.role.loudspeaker.on_sound = lambda unit: heard_at.append(loop.time())
+        async for unit in talk.sounds():
+            sounds.append(unit)
+            if loop.time() > spoken_at + 3:
+                break
+        assert heard_at[0] - spoken_at < 0.3
+
+    assert pitch(sounds) == pytest.approx(2000, rel=0.01)
+    assert pitch(ear(camera)) == pytest.approx(1000, rel=0.01)
+    await gb.advance(40)
+    assert gb.leaks() == []
+
+
+async def test_one_voice_reaches_ten_devices(gb: Simulation) -> None:
+    platform = await gb.platform()
+    cameras = [await gb.device() for _ in range(10)]
+    for _ in cameras:
+        await gb.until(CatalogChanged)
+    ids = [channel_id for camera in cameras for channel_id in camera.channels]
+
+    async with platform.broadcast(ids, ToneSource(1000.0)) as cast:
+        assert [one.is_flowing for one in cast.speakers.values()] == [True] * 10
+        await gb.advance(2)
+
+    for camera in cameras:
+        heard = ear(camera)
+        assert sum(len(unit.data) for unit in heard) == pytest.approx(16_000, rel=0.1)
+        assert pitch(heard) == pytest.approx(1000, rel=0.01)
+    await gb.advance(10)
+    assert gb.leaks() == []
+
+
+async def test_a_message_of_a_few_seconds_ends_by_itself(gb: Simulation) -> None:
+    platform = await gb.platform()
+    camera = await gb.device()
+    await gb.until(CatalogChanged)
+
+    async with platform.channel(camera.channels[0]).broadcast(Spoken(2.0)) as cast:
+        (cause,) = (await cast.finished()).values()
+
+    assert cause.code == "end"
+    assert sum(len(unit.data) for unit in ear(camera)) == 16_000
+    await gb.advance(10)
+    assert gb.leaks() == []
+
+
+class Spoken(ToneSource):
+    """A tone that ends."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._last = seconds * 90_000
+
+    async def units(self) -> AsyncIterator[AccessUnit]:
+        async for unit in super().units():
+            if unit.dts >= self._last:
+                return
+            yield unit
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        LoudspeakerSettings(invites_as="device"),
+        LoudspeakerSettings(writes_ssrc=False),
+        LoudspeakerSettings(answers=False),
+        LoudspeakerSettings(payloads=(replace(PCMA, name="PCMA/8000/1"), PS)),
+    ],
+    ids=["invites as the device", "no y=", "no Response", "PCMA/8000/1 and PS"],
+)
+async def test_habits_of_loudspeakers(gb: Simulation, settings: LoudspeakerSettings) -> None:
+    platform = await gb.platform()
+    camera = await gb.device(channels=2, loudspeaker=settings)
+    await gb.until(CatalogChanged)
+    async with platform.channel(camera.channels[1]).broadcast(ToneSource(1000.0)):
+        await gb.advance(1)
+    assert pitch(ear(camera)) == pytest.approx(1000, rel=0.02)
+    await gb.advance(10)
+    assert gb.leaks() == []
+
+
+async def test_a_device_that_serves_its_own_id_alone_is_asked_by_it(gb: Simulation) -> None:
+    platform = await gb.platform()
+    camera = await gb.device()
+    await gb.until(CatalogChanged)
+    speaker = camera.role.loudspeaker
+    assert speaker is not None
+    speaker.knows = lambda asked: asked == camera.id
+    channel = platform.channel(camera.channels[0])
+
+    for seconds in (0.2, 0.1):  # the second time it is asked at once by what worked
+        started = asyncio.get_running_loop().time()
+        async with channel.broadcast(ToneSource()) as cast:
+            (one,) = cast.speakers.values()
+            assert one.target_id == camera.id
+            assert asyncio.get_running_loop().time() - started < seconds
+    await gb.advance(10)
+    assert gb.leaks() == []
+
+
+async def test_a_refusal_says_whom_it_asked_and_what_they_said(gb: Simulation) -> None:
+    platform = await gb.platform()
+    camera = await gb.device(loudspeaker=LoudspeakerSettings(at_once=0))
+    await gb.until(CatalogChanged)
+    with pytest.raises(SessionLost) as told:
+        await platform.channel(camera.channels[0]).broadcast(ToneSource()).open()
+    assert told.value.cause.code == "voice-refused"
+    assert camera.channels[0] in told.value.cause.evidence["tried"]
+    assert "ERROR" in told.value.cause.evidence["tried"]
+    await gb.advance(10)
+    assert gb.leaks() == []
+
+
+async def test_a_codec_that_we_cannot_send_gets_488(gb: Simulation) -> None:
+    platform = await gb.platform()
+    wants = LoudspeakerSettings(payloads=(Payload(number=18, name="G729/8000"),))
+    camera = await gb.device(loudspeaker=wants)
+    await gb.until(CatalogChanged)
+    with pytest.raises(SessionLost) as told:
+        await platform.channel(camera.channels[0]).broadcast(ToneSource()).open()
+    assert told.value.cause.code == "declined-488"
+    assert "G729" in told.value.cause.sentence
+    await gb.advance(10)
+    assert gb.leaks() == []
+
+
+async def test_a_device_that_says_ok_and_never_calls_is_given_up(gb: Simulation) -> None:
+    platform = await gb.platform()
+    camera = await gb.scripted()
+    await camera.register()
+    await gb.until(CatalogChanged)
+
+    async def agree(incoming: IncomingRequest) -> None:
+        incoming.respond(200)
+        notify = decode(incoming.request.body).message
+        if isinstance(notify, BroadcastNotify):
+            await camera.send(BroadcastResponse(sn=notify.sn, device_id=notify.target_id))
+
+    camera.on_message = agree
+    with pytest.raises(SessionLost) as told:
+        await platform.channel(camera.id).broadcast(ToneSource()).open()
+    assert "sent no INVITE within 10 s" in told.value.cause.sentence
+
+
+async def test_nobody_is_spoken_to_who_was_not_called(gb: Simulation) -> None:
+    platform = await gb.platform()
+    camera = await gb.device()
+    await gb.until(CatalogChanged)
+    assert camera.role.loudspeaker is not None
+    uncalled = BroadcastNotify(sn="1", source_id=platform.id, target_id=camera.channels[0])
+    await camera.role.loudspeaker.called(uncalled)
+    assert platform.talks.unasked == 1
+    assert ear(camera) == []
+    await gb.advance(10)
+    assert gb.leaks() == []
+
+
+async def test_a_loudspeaker_that_hangs_up_is_told_apart(gb: Simulation) -> None:
+    platform = await gb.platform()
+    camera = await gb.device()
+    await gb.until(CatalogChanged)
+    assert camera.role.loudspeaker is not None
+    async with platform.channel(camera.channels[0]).broadcast(ToneSource()) as cast:
+        await gb.advance(1)
+        await camera.role.loudspeaker.end("switched off", timeout=2.0)
+        (cause,) = (await cast.finished()).values()
+        assert (cause.code, cause.stage) == ("bye", "voice flows")
+    await gb.advance(10)
+    assert gb.leaks() == []
+
+
+async def test_a_device_that_dies_ends_its_voice_alone(gb: Simulation) -> None:
+    platform = await gb.platform()
+    cameras = [await gb.device(keepalive_interval=10.0) for _ in range(2)]
+    for _ in cameras:
+        await gb.until(CatalogChanged)
+    ids = [camera.channels[0] for camera in cameras]
+    async with platform.broadcast(ids, ToneSource()) as cast:
+        cameras[0].vanish()
+        dead, alive = (cast.speakers[one] for one in ids)
+        await gb.until(dead.ended.done, within=300)
+        assert dead.ended.result().code == "silent"
+        assert alive.is_flowing
+    await gb.advance(60)
+    assert [leak for leak in gb.leaks() if cameras[0].host.address not in leak] == []
+
+
+@pytest.mark.parametrize("after", [0.0, 0.0015, 0.003, 0.005, 0.008, 0.02, 0.1, 1.0])
+@pytest.mark.parametrize("mode", ["udp", "tcp-active", "tcp-passive"])
+async def test_giving_up_at_any_stage_leaves_nothing(
+    gb: Simulation, mode: str, after: float
+) -> None:
+    platform = await gb.platform()
+    camera = await gb.device(loudspeaker=LoudspeakerSettings(mode=mode))
+    await gb.until(CatalogChanged)
+    broadcast = platform.channel(camera.channels[0]).broadcast(ToneSource())
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(after):
+            await broadcast.open()
+            await asyncio.sleep(after)
+    await broadcast.close()
+    await gb.advance(40)
+    assert gb.leaks() == []
+    assert len(platform.talks) == 0
+    assert camera.role.loudspeaker is not None
+    assert camera.role.loudspeaker.hearings == []
