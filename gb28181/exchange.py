@@ -181,12 +181,14 @@ class Exchanges:
         pending.seen.add(message)
         announced, items = _measure(message)
         pending.idle_at = now + pending.idle
-        if announced is None:
-            # 2016 peers may say OK first; only an ERROR ends it.
-            if getattr(message, "result", "OK") != "OK":
-                pending.parts.append(message)
-                self._finish(key, received=0, expected=1, complete=False, sentence="Result ERROR")
+        if not items and getattr(message, "result", None) == "ERROR":
+            pending.parts.append(message)
+            reason = getattr(message, "reason", None)
+            sentence = f"Result ERROR: {reason}" if reason else "Result ERROR"
+            self._finish(key, received=0, expected=1, complete=False, sentence=sentence)
             return
+        if announced is None:
+            return  # 2016 peers may say OK first
         pending.parts.append(message)
         pending.items += items
         pending.announced = max(pending.announced, announced)

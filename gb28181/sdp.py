@@ -22,7 +22,8 @@ _DIRECTIONS = frozenset({"recvonly", "sendonly", "sendrecv", "inactive"})
 _ENCODINGS = MappingProxyType(
     {0: "PCMU", 4: "G723", 8: "PCMA", 9: "G722", 18: "G729", 20: "SVACA", 96: "PS"}
 )
-_TRANSPORT = re.compile(r"(?:(TCP/)|UDP/)?RTP/S?AVPF?(/TCP)?\Z", re.IGNORECASE)
+_TRANSPORT = re.compile(r"(?:(TCP/)|UDP/)?RTP(?:/S?AVPF?)?(?:(/TCP)|/UDP)?\Z", re.IGNORECASE)
+_FORMAT = re.compile(r"(?:v/?([^a]*))?(?:a/?(.*))?\Z", re.IGNORECASE)
 
 
 class MediaTransport(Enum):
@@ -83,7 +84,7 @@ class MediaFormat:
     @classmethod
     def parse(cls, text: str) -> MediaFormat | None:
         """Read the value of an ``f=`` line; parts may be missing. ``None`` when it is no format."""
-        match = re.match(r"(?:v/?([^a]*))?(?:a/?(.*))?\Z", "".join(text.split()))
+        match = _FORMAT.match("".join(text.split()))
         if match is None or not any(match.groups()):
             return None
         video = (*(match[1] or "").split("/"), *[""] * 5)[:5]
@@ -210,8 +211,9 @@ def parse_sdp(body: bytes) -> SessionDescription:
     """Read a description tolerantly.
 
     Bare LF is taken for a line end, unknown lines are skipped, ``y=`` and ``f=`` may stand
-    anywhere. Of several media the first that is not declined is read, with its attributes and the
-    session's. An unreadable ``y=`` or ``f=`` counts as absent. NTP times become Unix seconds.
+    anywhere. Of several media the first video that is not declined is read, else the first of all,
+    with its attributes and the session's. An unreadable ``y=`` or ``f=`` counts as absent. NTP
+    times become Unix seconds.
 
     Raises:
         MalformedSdp: There is no media line, or its port or transport cannot be used.
@@ -221,7 +223,8 @@ def parse_sdp(body: bytes) -> SessionDescription:
     session, medias = _split(_decode(body))
     if not medias:
         raise MalformedSdp("the description has no m= line")
-    media = next((m for m in medias if m.port), medias[0])
+    open_ones = [m for m in medias if m.port] or medias
+    media = next((m for m in open_ones if m.kind == "video"), open_ones[0])
     lines = [*session, *(line for m in medias for line in m.lines if line[0] in "yf")]
     origin_id, origin_address = _origin(_first(session, "o"))
     start, end = _times(_first(session, "t"))
@@ -267,7 +270,9 @@ class _Attributes:
         self._maps: dict[tuple[str, int], str] = {}
         for key, value in lines:
             if key == "a":
-                self._add(*(part.strip() for part in value.partition(":")[::2]))
+                # Small vendors write ``a=rtpmap 96 PS/90000``.
+                sign = ":" if ":" in value else " "
+                self._add(*(part.strip() for part in value.strip().partition(sign)[::2]))
 
     def _add(self, name: str, value: str) -> None:
         lower = name.lower()
@@ -309,13 +314,14 @@ def _split(text: str) -> tuple[list[tuple[str, str]], list[_Media]]:
     lines = session
     for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         key, equals, value = line.strip(" \t\0").partition("=")
-        if not equals or len(key.strip()) != 1:
+        key = key.strip().lower()
+        if not equals or len(key) != 1:
             continue
-        if key.strip() == "m":
+        if key == "m":
             medias.append(_media(value))
             lines = medias[-1].lines
         else:
-            lines.append((key.strip(), value.strip()))
+            lines.append((key, value.strip()))
     return session, medias
 
 
@@ -371,7 +377,8 @@ def _seconds(word: str) -> int:
 
 
 def _ssrc(value: str) -> Ssrc | None:
+    digits = re.match(r"\d*", value, re.ASCII)
     try:
-        return parse_ssrc(value)
+        return parse_ssrc(digits[0] if digits else "")
     except InvalidIdentifier:
         return None

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gb28181.exchange import ExchangeResult, Exchanges
 from gb28181.manscdp.catalog import CatalogItem, CatalogQuery, CatalogResponse, CatalogResult
+from gb28181.manscdp.codec import decode
 from gb28181.manscdp.config import BasicParam
 from gb28181.manscdp.device_config import ConfigDownloadResponse
 from gb28181.manscdp.device_info import DeviceInfoResponse
@@ -171,6 +172,15 @@ def test_ok_before_the_catalogue_is_waited_over_and_an_error_ends_it() -> None:
     assert exchanges.poll(1.0) == []
     exchanges.feed(PEER, CatalogResult(sn="7", device_id=PEER, result="ERROR"), 2.0)
     assert not one(exchanges, 2.0).complete
+
+
+def test_an_error_in_place_of_records_is_no_empty_answer() -> None:
+    exchanges = opened("RecordInfo")
+    body = b"<Response><CmdType>RecordInfo</CmdType><SN>7</SN><DeviceID>1</DeviceID>"
+    body += b"<Result>ERROR</Result><Reason>disk</Reason></Response>"
+    exchanges.feed(PEER, decode(body).message, 1.0)
+    result = one(exchanges, 1.0)
+    assert (result.complete, result.sentence) == (False, "Result ERROR: disk")
 
 
 def test_records_are_counted_without_a_class_of_their_own() -> None:

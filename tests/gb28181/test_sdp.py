@@ -188,7 +188,7 @@ def test_a_live_session_names_no_channel() -> None:
     assert parse(LIVE).channel_id is None
 
 
-@pytest.mark.parametrize("transport", ["TCP/RTP/AVP", "tcp/rtp/avp", "RTP/AVP/TCP"])
+@pytest.mark.parametrize("transport", ["TCP/RTP/AVP", "tcp/rtp/avp", "RTP/AVP/TCP", "TCP/RTP"])
 def test_tcp_is_understood_with_its_role(transport: str) -> None:
     text = LIVE.replace("RTP/AVP", transport)
     description = parse(text + "a=Setup:PASSIVE\na=connection:new\n")
@@ -199,6 +199,31 @@ def test_tcp_is_understood_with_its_role(transport: str) -> None:
 def test_other_attributes_are_kept() -> None:
     description = parse(LIVE + "a=downloadspeed:4\na=filesize:10485760\na=odd\n")
     assert description.attributes == {"downloadspeed": "4", "filesize": "10485760", "odd": ""}
+
+
+def test_lines_are_read_in_capitals_and_with_a_blank_for_the_colon() -> None:
+    text = (
+        b"v=0\r\nO=1 0 0 IN IP4 192.0.2.1\r\nS=Play\r\nM=Video 5000 RTP/AVP/UDP 96\r\n"
+        b"A=SendOnly\r\na=rtpmap 96 PS/90000\r\nY=0200000001;\r\nF=V/2/6/25/1/4096A/1/8/1\r\n"
+    )
+    description = parse_sdp(text)
+    assert (description.origin_id, description.kind, description.port) == ("1", "video", 5000)
+    assert (description.direction, description.payloads) == ("sendonly", (PS,))
+    assert description.ssrc == 200000001
+    assert str(description.format) == "v/2/6/25/1/4096a/1/8/1"
+
+
+def test_video_is_read_where_audio_stands_before_it() -> None:
+    text = (
+        b"v=0\r\no=1 0 0 IN IP4 192.0.2.1\r\nm=audio 5002 RTP/AVP 8\r\na=sendrecv\r\n"
+        b"m=video 5000 RTP/AVP 96\r\na=sendonly\r\ny=0200000001\r\n"
+    )
+    description = parse_sdp(text)
+    assert (description.kind, description.port, description.direction) == (
+        "video",
+        5000,
+        "sendonly",
+    )
 
 
 @pytest.mark.parametrize("line", ["y=abc", "y=", "y=99999999999"])

@@ -10,16 +10,18 @@ from gb28181.edition import Edition
 from gb28181.manscdp.alarm import AlarmNotify, AlarmQuery
 from gb28181.manscdp.catalog import CatalogItem, CatalogResponse
 from gb28181.manscdp.codec import Decoded, decode, encode
-from gb28181.manscdp.config import BasicParam, SnapShotConfig
+from gb28181.manscdp.config import BasicParam, SnapShotConfig, VideoParam
 from gb28181.manscdp.control import DeviceControl
 from gb28181.manscdp.device_config import ConfigDownloadResponse, DeviceConfig
 from gb28181.manscdp.device_info import DeviceInfoResponse
 from gb28181.manscdp.device_status import AlarmDuty, DeviceStatusResponse
+from gb28181.manscdp.editions import lacking_in, messages_for
 from gb28181.manscdp.keepalive import KeepaliveNotify
 from gb28181.manscdp.position import MobilePositionNotify, PositionItem
 from gb28181.manscdp.preset import PresetQuery, PresetResponse
 from gb28181.manscdp.record import RecordInfoQuery, RecordInfoResponse
-from gb28181.manscdp.schema import Element
+from gb28181.manscdp.schema import Element, Message
+from gb28181.manscdp.storage import SdCardStatusQuery
 
 DEVICE = "34020000001180000001"
 CAR = "34020000001380000001"
@@ -266,3 +268,77 @@ def test_doubled_ends_cost_no_field(end: str, doubled: str) -> None:
     assert broken.message == whole.message
     assert whole.repairs == ()
     assert len(broken.repairs) == 1
+
+
+def notice(*items: PositionItem) -> MobilePositionNotify:
+    return MobilePositionNotify(
+        sn="7", device_id="1", time="2024-05-01T08:00:00", sum_num=len(items), items=items
+    )
+
+
+def test_positions_of_several_devices_are_a_notice_each_up_to_2016() -> None:
+    both = notice(
+        PositionItem(device_id="2", longitude=118.5, latitude=31.5, height=3.0),
+        PositionItem(
+            device_id="3", capture_time="2024-05-01T07:59:59", longitude=119.5, latitude=32.5
+        ),
+    )
+    assert messages_for(both, Edition.GB2022) == (both,)
+    numbers = iter(["8", "9"])
+    first, second = messages_for(both, Edition.GB2016, lambda: next(numbers))
+    assert first == MobilePositionNotify(
+        sn="7", device_id="2", time="2024-05-01T08:00:00", longitude=118.5, latitude=31.5
+    )
+    assert (second.sn, second.device_id) == ("8", "3")
+    assert b"DeviceList" not in encode(second, Edition.GB2016)
+    assert isinstance(second, MobilePositionNotify)
+    assert second.time == "2024-05-01T07:59:59"
+
+
+def test_blocks_of_a_configuration_are_an_answer_each() -> None:
+    answer = ConfigDownloadResponse(
+        sn="7",
+        device_id="1",
+        basic_param=BasicParam(name="gate"),
+        frame_mirror=1,
+        video_param_attribute=(VideoParam(stream_number=0),),
+    )
+    parts = messages_for(answer, Edition.GB2022)
+    assert [decode(encode(part, Edition.GB2022)).message for part in parts] == [
+        ConfigDownloadResponse(sn="7", device_id="1", basic_param=BasicParam(name="gate")),
+        ConfigDownloadResponse(
+            sn="7", device_id="1", video_param_attribute=(VideoParam(stream_number=0),)
+        ),
+        ConfigDownloadResponse(sn="7", device_id="1", frame_mirror=1),
+    ]
+    refusal = ConfigDownloadResponse(sn="7", device_id="1", result="ERROR")
+    assert messages_for(refusal, Edition.GB2016) == (refusal,)
+
+
+@pytest.mark.parametrize(
+    ("message", "edition", "lacks"),
+    [
+        (DeviceControl(sn="1", device_id="2", format_sd_card=0), Edition.GB2016, "FormatSDCard"),
+        (DeviceControl(sn="1", device_id="2", format_sd_card=0), Edition.GB2022, ""),
+        (DeviceControl(sn="1", device_id="2", i_frame_cmd="Send"), Edition.GB2011A, "IFrameCmd"),
+        (
+            DeviceControl(sn="1", device_id="2", ptz_cmd="A50F", preset_name="gate"),
+            Edition.GB2016,
+            "",
+        ),
+        (
+            DeviceControl(sn="1", device_id="2", record_cmd="Record", stream_number=1),
+            Edition.GB2016,
+            "",
+        ),
+        (
+            DeviceConfig(sn="1", device_id="2", video_param_attribute=(VideoParam(),)),
+            Edition.GB2016,
+            "VideoParamAttribute",
+        ),
+        (SdCardStatusQuery(sn="1", device_id="2"), Edition.GB2016, "SDCardStatus"),
+        (DeviceConfig(sn="1", device_id="2"), Edition.GB2011, "DeviceConfig"),
+    ],
+)
+def test_what_an_edition_lacks_is_named(message: Message, edition: Edition, lacks: str) -> None:
+    assert lacking_in(message, edition) == lacks
