@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from sip.endpoint import IncomingInvite, IncomingSubscribe
 from sip.errors import SipError
 
-from .catalog import TCP_BUDGET, UDP_BUDGET, pages
+from .catalog import TCP_BUDGET, UDP_BUDGET
 from .dispatch import ALLOW
+from .equipment.known import is_known
+from .equipment.packing import PageT, pack
 from .errors import MalformedCommand
-from .manscdp.catalog import CatalogQuery
+from .manscdp.catalog import CatalogResponse
 from .manscdp.codec import decode, encode
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from sip.endpoint import IncomingRequest
 
     from .link import Link
-    from .manscdp.catalog import CatalogItem
+    from .manscdp.catalog import CatalogItem, CatalogQuery
     from .manscdp.schema import Message
 
 logger = logging.getLogger("gb28181.answers")
@@ -44,7 +46,7 @@ class Answers:
         link: Link,
         commands: Mapping[type[Any], Callable[[Any], Awaitable[None]]],
         invite: Callable[[IncomingInvite], Coroutine[Any, Any, None]],
-        subscribe: Callable[[IncomingSubscribe], Coroutine[Any, Any, None]] | None = None,
+        subscribe: Callable[[IncomingSubscribe, Message], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         """Take the role's table.
 
@@ -52,7 +54,7 @@ class Answers:
             link: Where commands come from and answers go.
             commands: What serves a command, by its class.
             invite: Serves an INVITE.
-            subscribe: Serves a SUBSCRIBE to the catalogue; nobody can subscribe when None.
+            subscribe: Serves a SUBSCRIBE with what it asks; nobody can subscribe when None.
         """
         self.unknown: Counter[str] = Counter()
         self._link = link
@@ -97,14 +99,22 @@ class Answers:
             items: The whole answer.
             tries: How often a page is sent before the rest is given up.
         """
+        empty = CatalogResponse(sn=query.sn, device_id=query.device_id, sum_num=len(items))
+        await self.send_pages(empty, items, tries=tries)
+
+    async def send_pages(self, empty: PageT, items: Sequence[Any], *, tries: int = 1) -> None:
+        """Send an answer with many items page by page, each after the answer to the one before.
+
+        Args:
+            empty: The answer without its items.
+            items: All of them.
+            tries: How often a page is sent before the rest is given up.
+
+        Source: GB/T 28181-2022 Annex M.
+        """
         over_udp = self._link.target.startswith("udp")
-        for page in pages(
-            items,
-            sn=query.sn,
-            device_id=query.device_id,
-            budget=UDP_BUDGET if over_udp else TCP_BUDGET,
-            edition=self._link.config.edition,
-        ):
+        budget = UDP_BUDGET if over_udp else TCP_BUDGET
+        for page in pack(empty, items, budget=budget, edition=self._link.config.edition):
             for _ in range(tries):
                 if await self.send(page):
                     break
@@ -114,7 +124,7 @@ class Answers:
     async def _subscription(
         self,
         incoming: IncomingSubscribe,
-        subscribe: Callable[[IncomingSubscribe], Coroutine[Any, Any, None]],
+        subscribe: Callable[[IncomingSubscribe, Message], Coroutine[Any, Any, None]],
     ) -> None:
         """Only what will really be notified of is accepted (2016 J.18 to J.22, 2022 N)."""
         try:
@@ -123,11 +133,7 @@ class Answers:
             logger.info("%s: subscription refused: %s", self._link.config.device_id, error)
             incoming.respond(400)
             return
-        if isinstance(command, CatalogQuery):
-            await subscribe(incoming)
-        else:
-            logger.info("%s: no subscription to %s", self._link.config.device_id, command.cmd_type)
-            incoming.respond(489)
+        await subscribe(incoming, command)
 
     async def _message(self, incoming: IncomingRequest) -> None:
         if incoming.request.content_type not in CONTENT_TYPES:
@@ -142,7 +148,7 @@ class Answers:
             return
         incoming.respond(200)
         serve = self._commands.get(type(command))
-        if serve is not None:
+        if serve is not None and is_known(type(command), self._link.config.edition):
             await serve(command)
             return
         name = f"{command.root}/{command.cmd_type}"

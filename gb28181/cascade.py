@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from sip.endpoint import IncomingCall, IncomingInvite, IncomingRequest, IncomingSubscribe
 
+    from .manscdp.schema import Message
     from .media.relay import MediaSink
     from .platform import Platform
     from .ssrc import Ssrc
@@ -239,7 +240,10 @@ class Cascade:
         # One page that fails is sent once more; then the upper's own clock decides (07, 4).
         await self._require_answers().send_catalog(query, items, tries=2)
 
-    async def _subscribed(self, incoming: IncomingSubscribe) -> None:
+    async def _subscribed(self, incoming: IncomingSubscribe, query: Message) -> None:
+        if not isinstance(query, CatalogQuery):
+            incoming.respond(489)
+            return
         if not self.publisher.has_room:
             incoming.respond(503)
             return

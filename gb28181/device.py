@@ -2,35 +2,64 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from .addresses import require_address
 from .answers import Answers
 from .edition import Edition
+from .equipment.alarms import AlarmFate, Alarms
+from .equipment.controls import Controls, Hooks
+from .equipment.firmware import Firmware
+from .equipment.inventory import Inventory
 from .equipment.loudspeaker import Loudspeaker, LoudspeakerSettings
+from .equipment.queries import Queries
+from .equipment.settings import EquipmentSettings
+from .equipment.snapshots import Snapshots
+from .equipment.subscribers import Subscribers
+from .equipment.web import Web
 from .errors import RoleFailed
 from .link import Link
+from .manscdp.alarm import AlarmResponse
 from .manscdp.broadcast import BroadcastNotify
-from .manscdp.catalog import CatalogItem, CatalogQuery
-from .manscdp.control import DeviceControl, DeviceControlResponse
-from .manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
-from .manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
+from .manscdp.catalog import CatalogQuery
+from .manscdp.config import BasicParam
+from .manscdp.control import DeviceControl
+from .manscdp.device_config import ConfigDownloadQuery, DeviceConfig
+from .manscdp.device_info import DeviceInfoQuery
+from .manscdp.device_status import DeviceStatusQuery
+from .manscdp.notices import VideoUploadNotify
+from .manscdp.position import MobilePositionQuery
+from .manscdp.preset import PresetQuery
+from .manscdp.ptz_state import (
+    CruiseTrackListQuery,
+    CruiseTrackQuery,
+    HomePositionQuery,
+    PtzPositionQuery,
+)
+from .manscdp.record import RecordInfoQuery
+from .manscdp.storage import SdCardStatusQuery
+from .manscdp.values import format_time
+from .publisher import CatalogPublisher
 from .registration import RegistrationConfig, RegistrationState
 from .serving import DeviceChannel, Outgoing, Serving
 from .station import DEFAULT_MEDIA_PORTS, Station
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
     from types import TracebackType
-    from typing import Any
 
     from sip.endpoint import IncomingRequest
     from sip.timers import Timers
     from sip.tls import TlsSettings
     from sip.trace import TraceRecord
 
+    from .equipment.inventory import Unit
+    from .manscdp.control import DeviceUpgrade
     from .media.plane import MediaPlane
     from .registration import StateChanged
     from .station import RoleNetwork
@@ -56,8 +85,9 @@ class DeviceFailed(RoleFailed):
 class Device:
     """A camera, or a recorder with several, that registers at a platform and serves it.
 
-    Answers Catalog, DeviceInfo and DeviceStatus out of its own state, and an INVITE with real
-    encoded media, over UDP and over TCP in both roles.
+    Answers every command of its edition out of its own state, and an INVITE with real encoded
+    media, over UDP and over TCP in both roles. ``inventory`` is that state; ``SERVED`` says which
+    method serves which command.
     """
 
     def __init__(
@@ -80,6 +110,7 @@ class Device:
         media_ports: range = DEFAULT_MEDIA_PORTS,
         advertise: Mapping[str, str] | None = None,
         max_sessions: int = 16,
+        equipment: EquipmentSettings | None = None,
         loudspeaker: LoudspeakerSettings | None = None,
         loss: float = 0.0,
         seed: int = 0,
@@ -109,6 +140,7 @@ class Device:
             media_ports: The pool of media ports.
             advertise: Our host by the peer's network.
             max_sessions: Viewers at a time; one more gets 486.
+            equipment: What it is made of: heads, cards, alarm inputs, a vehicle.
             loudspeaker: How it asks for the platform's voice.
             loss: A fault: the share of RTP packets over UDP that are not sent.
             seed: Makes the fault repeatable.
@@ -125,7 +157,24 @@ class Device:
         self.id = device_id
         self.nameplate = nameplate or Nameplate()
         self.edition = edition
-        self.channels = {channel.item.device_id: channel for channel in channels}
+        self.inventory = Inventory(
+            device_id,
+            [(channel.item, channel.recordings) for channel in channels],
+            settings=equipment or EquipmentSettings(),
+            edition=edition,
+            basic=BasicParam(
+                name=self.nameplate.name,
+                expiration=expires,
+                heartbeat_interval=int(keepalive_interval),
+                heartbeat_count=keepalive_count,
+            ),
+        )
+        self.queries = Queries(self.inventory)
+        units = self.inventory.units
+        self.channels = {
+            one.item.device_id: replace(one, recordings=units[one.item.device_id].recorder)
+            for one in channels
+        }
         self._answers: Answers | None = None
         default_listen = ("udp://0.0.0.0:0",) if server.startswith("udp:") else ()
         self.station = Station(
@@ -165,6 +214,36 @@ class Device:
             loss=loss,
             seed=seed,
         )
+        settings = self.inventory.settings
+        web = Web(settings.web, timeout=settings.transfer_time)
+        self.publisher = CatalogPublisher(
+            device_id,
+            lambda: [unit.item for unit in self.inventory.units.values()],
+            edition=edition,
+        )
+        self.subscribers = Subscribers(
+            self.inventory, self.queries, self.publisher, self.station.supervisor
+        )
+        self.alarms = Alarms(
+            self.inventory,
+            send=lambda notice: self.answers.send(notice),
+            notify=self.subscribers.notify_alarm,
+        )
+        self.firmware = Firmware(
+            self.nameplate.firmware, self.nameplate.manufacturer, web, limit=settings.max_firmware
+        )
+        self.snapshots = Snapshots(
+            web, clock=self.inventory.wall, tell=lambda notice: self.answers.send(notice)
+        )
+        self.controls = Controls(
+            self.inventory,
+            Hooks(
+                force_key=self.serving.force_key,
+                restart=lambda: self._spawn(self.restart(), "restart"),
+                upgrade=self._upgrade,
+            ),
+        )
+        self._is_booting = False
         self._loudspeaker = loudspeaker
         self.loudspeaker: Loudspeaker | None = None
         self.link: Link | None = None
@@ -194,16 +273,13 @@ class Device:
         )
         self._answers = Answers(
             self.link,
-            {
-                BroadcastNotify: self.loudspeaker.called,
-                CatalogQuery: self._catalog,
-                DeviceInfoQuery: self._device_info,
-                DeviceStatusQuery: self._device_status,
-                DeviceControl: self._control,
-            },
+            {cls: partial(serve, self) for cls, serve in SERVED.items()},
             self.serving.invite,
+            self.subscribers.take,
         )
         self.link.start()
+        for alarm in self.inventory.settings.schedule:
+            self._spawn(self.alarms.give(alarm, lambda: self.is_registered), "alarms")
 
     async def stop(self) -> None:
         """End the sessions, unregister, close everything. Idempotent."""
@@ -249,6 +325,84 @@ class Device:
         """What is open now, for the leak check."""
         return {**self.station.open_things(), "sessions": len(self.sessions)}
 
+    # What can happen to it ------------------------------------------------------------------
+
+    async def raise_alarm(
+        self,
+        source_id: str | None = None,
+        *,
+        method: str = "2",
+        alarm_type: str | None = None,
+        priority: str = "1",
+        description: str = "",
+        event_type: str | None = None,
+    ) -> AlarmFate:
+        """Give an alarm; return what became of it.
+
+        Args:
+            source_id: An alarm input, a channel, or the device; the first alarm input when None.
+            method: 1 phone, 2 device, 3 SMS, 4 GPS, 5 video, 6 device fault, 7 other. After 2 the
+                source is silent for alarms of this method until it is reset.
+            alarm_type: What happened; its numbers depend on the method.
+            priority: ``1`` the most urgent to ``4``.
+            description: In words.
+            event_type: Of an intrusion: 1 entered the area, 2 left it.
+
+        Raises:
+            KeyError: There is no such source.
+        """
+        inputs = self.inventory.guard.inputs
+        return await self.alarms.raise_alarm(
+            source_id or (inputs[0] if inputs else self.id),
+            method=method,
+            alarm_type=alarm_type,
+            priority=priority,
+            description=description,
+            event_type=event_type,
+        )
+
+    async def ask_to_be_watched(self, channel_id: str) -> bool:
+        """Tell the platform that there is something to see; False when it did not take it.
+
+        Source: GB/T 28181-2022 A.2.5, VideoUploadNotify.
+        """
+        place = self.inventory.route.at(self._now())
+        notice = VideoUploadNotify(
+            sn="1",
+            device_id=channel_id,
+            time=format_time(self.inventory.wall().replace(microsecond=0)),
+            longitude=place.longitude,
+            latitude=place.latitude,
+        )
+        return await self.answers.send(notice)
+
+    def change_channel(self, channel_id: str, **changes: Any) -> None:
+        """Change a channel's line in the catalogue, its ``status`` perhaps, and tell subscribers.
+
+        Raises:
+            KeyError: There is no such channel.
+        """
+        unit = self.inventory.units[channel_id]
+        unit.item = replace(unit.item, **changes)
+        self.channels[channel_id] = replace(self.channels[channel_id], item=unit.item)
+        self.publisher.note_change()
+
+    async def restart(self) -> None:
+        """Leave the platform, lose what is not on a disk, boot, and register again."""
+        link = self.link
+        if self._is_booting or link is None:
+            return
+        self._is_booting = True
+        try:
+            await self._end_all("restart")
+            await link.stop()
+            await link.stopped()
+            self.inventory.restart(self._now())
+            await asyncio.sleep(self.inventory.settings.boot_time)
+        finally:
+            self._is_booting = False
+        link.start()
+
     # Requests -------------------------------------------------------------------------------
 
     def claims(self, incoming: IncomingRequest) -> bool:
@@ -257,9 +411,9 @@ class Device:
         return incoming.call is not None or self.link.is_from_server(incoming.flow)
 
     def handle(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
-        """Serve one request."""
-        if incoming.method == "INFO" or (incoming.call is not None and incoming.method == "INVITE"):
-            self.serving.in_dialog(incoming)
+        """Serve one request; while it boots, none."""
+        if self._is_booting and incoming.call is None:
+            incoming.respond(503)
             return None
         return self.answers.handle(incoming)
 
@@ -271,52 +425,141 @@ class Device:
         assert self._answers is not None
         return self._answers
 
-    async def _catalog(self, query: CatalogQuery) -> None:
-        await self.answers.send_catalog(query, self._listed(query.device_id))
+    async def _alarm_answered(self, answer: AlarmResponse) -> None:
+        self.alarms.answered(answer)
 
-    def _listed(self, device_id: str) -> list[CatalogItem]:
-        """The part of the catalogue that a query for ``device_id`` means. Source: 2022 J."""
-        if device_id in self.channels and device_id != self.id:
-            return [self.channels[device_id].item]
-        if device_id == self.id:
-            return [channel.item for channel in self.channels.values()]
-        return []
+    async def _broadcast(self, notice: BroadcastNotify) -> None:
+        assert self.loudspeaker is not None
+        await self.loudspeaker.called(notice)
+
+    async def _catalog(self, query: CatalogQuery) -> None:
+        await self.answers.send_catalog(query, self.queries.catalog(query))
+
+    async def _config_download(self, query: ConfigDownloadQuery) -> None:
+        for answer in self.queries.config_download(query):
+            await self.answers.send(answer)
+
+    async def _configure(self, config: DeviceConfig) -> None:
+        fault = self._config_fault(config)
+        if not fault:
+            self.inventory.configure(config)
+        await self.answers.send(self.queries.config_result(config, fault))
+        if not fault:
+            self._take_effect(config)
+
+    async def _control(self, command: DeviceControl) -> None:
+        answer = self.controls.serve(command, self._now())
+        if answer is not None:
+            await self.answers.send(answer)
+
+    async def _cruise_track(self, query: CruiseTrackQuery) -> None:
+        await self.answers.send(self.queries.cruise_track(query))
+
+    async def _cruise_tracks(self, query: CruiseTrackListQuery) -> None:
+        await self.answers.send(self.queries.cruise_tracks(query))
 
     async def _device_info(self, query: DeviceInfoQuery) -> None:
         plate = self.nameplate
-        answer = DeviceInfoResponse(
-            sn=query.sn,
-            device_id=query.device_id,
-            device_name=plate.name,
-            result="OK",
+        answer = self.queries.device_info(
+            query,
             manufacturer=plate.manufacturer,
             model=plate.model,
-            firmware=plate.firmware,
-            channel=len(self.channels),
+            firmware=self.firmware.version,
         )
         await self.answers.send(answer)
 
     async def _device_status(self, query: DeviceStatusQuery) -> None:
-        known = query.device_id == self.id or query.device_id in self.channels
-        answer = DeviceStatusResponse(
-            sn=query.sn,
-            device_id=query.device_id,
-            result="OK" if known else "ERROR",
-            online="ONLINE" if known else "OFFLINE",
-            status="OK" if known else "ERROR",
-            encode="ON" if known else "OFF",
-            record="OFF",
-        )
-        await self.answers.send(answer)
+        await self.answers.send(self.queries.device_status(query))
 
-    async def _control(self, command: DeviceControl) -> None:
-        if command.i_frame_cmd is not None:
-            self.serving.force_key(command.device_id)
-        elif _wants_response(command):
-            # Truthfully: what the simulator has no state for is not "OK".
-            await self.answers.send(
-                DeviceControlResponse(sn=command.sn, device_id=command.device_id, result="ERROR")
+    async def _home_position(self, query: HomePositionQuery) -> None:
+        await self.answers.send(self.queries.home_position(query))
+
+    async def _mobile_position(self, query: MobilePositionQuery) -> None:
+        # No edition has an answer to it: the position follows as a notice, as devices do.
+        if self.inventory.knows(query.device_id):
+            notice = self.queries.mobile_position(query.device_id, query.sn, self._now())
+            await self.answers.send(notice)
+
+    async def _presets(self, query: PresetQuery) -> None:
+        await self.answers.send(self.queries.presets(query))
+
+    async def _ptz_position(self, query: PtzPositionQuery) -> None:
+        await self.answers.send(self.queries.ptz_position(query, self._now()))
+
+    async def _records(self, query: RecordInfoQuery) -> None:
+        await self.answers.send_pages(*self.queries.records(query))
+
+    async def _sd_cards(self, query: SdCardStatusQuery) -> None:
+        await self.answers.send(self.queries.cards(query, self._now()))
+
+    # Configuration --------------------------------------------------------------------------
+
+    def _config_fault(self, config: DeviceConfig) -> str:
+        fault = self.inventory.config_fault(config)
+        if fault or config.snapshot_config is None:
+            return fault
+        unit = self.inventory.camera(config.device_id)
+        if unit is None:
+            return f"{config.device_id} is not one camera"
+        return self.snapshots.fault(unit.id, config.snapshot_config)
+
+    def _take_effect(self, config: DeviceConfig) -> None:
+        basic = config.basic_param
+        if basic is not None:
+            if basic.name is not None and config.device_id in self.inventory.units:
+                self.change_channel(config.device_id, name=basic.name)
+            self._register_by(self.inventory.configuration.blocks.basic_param)
+        units = self.inventory.meant(config.device_id)
+        if config.video_record_plan is not None:
+            for unit in units:
+                unit.recorder.set_plan(unit.configuration.blocks.video_record_plan)
+        if config.snapshot_config is not None:
+            self._begin_snapshots(units[0])
+
+    def _register_by(self, basic: BasicParam) -> None:
+        """Expiry and heartbeat take effect with the next registration: which is now."""
+        before = self._config
+        self._config = replace(
+            before,
+            expires=basic.expiration or before.expires,
+            keepalive_interval=float(basic.heartbeat_interval or before.keepalive_interval),
+            keepalive_count=basic.heartbeat_count or before.keepalive_count,
+        )
+        if self.link is not None and self._config != before:
+            self.link.reconfigure(self._config)
+
+    def _begin_snapshots(self, unit: Unit) -> None:
+        order = unit.configuration.blocks.snapshot_config
+        source = self.channels[unit.id].source()
+        self._spawn(self.snapshots.take(unit.id, source, order), "snapshots")
+
+    # Within ---------------------------------------------------------------------------------
+
+    def _upgrade(self, order: DeviceUpgrade) -> str:
+        fault = self.firmware.fault(order)
+        if not fault:
+            work = self.firmware.upgrade(
+                order, self.id, restart=self._restart_registered, tell=self.answers.send
             )
+            self._spawn(work, "upgrade")
+        return fault
+
+    async def _restart_registered(self) -> None:
+        await self.restart()
+        await self.registered()
+
+    async def _end_all(self, reason: str) -> None:
+        await self.serving.end(reason, timeout=2.0)
+        if self.loudspeaker is not None:
+            await self.loudspeaker.end(reason, timeout=2.0)
+        await self.subscribers.drop("deactivated")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        self.station.supervisor.spawn(work, name=f"{what} of {self.id}", on_fault=lambda _: None)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     def _link_state(self, change: StateChanged) -> None:
         # A platform that is gone takes its sessions with it (2022 K b).
@@ -328,15 +571,30 @@ class Device:
             )
 
     async def _goodbye(self) -> None:
-        await self.serving.end("shutdown", timeout=2.0)
-        if self.loudspeaker is not None:
-            await self.loudspeaker.end("shutdown", timeout=2.0)
+        await self._end_all("shutdown")
         if self.link is not None:
             await self.link.stop()
 
 
-def _wants_response(command: DeviceControl) -> bool:
-    """Whether the command is one of those with a business answer. Source: 9.3.1 e."""
-    named = (command.record_cmd, command.guard_cmd, command.alarm_cmd)
-    others = {element.name.lower() for element in command.extra}
-    return any(named) or bool(others & {"homeposition", "deviceupgrade"})
+SERVED: Mapping[type[Any], Callable[[Device, Any], Awaitable[None]]] = MappingProxyType(
+    {
+        AlarmResponse: Device._alarm_answered,
+        BroadcastNotify: Device._broadcast,
+        CatalogQuery: Device._catalog,
+        ConfigDownloadQuery: Device._config_download,
+        CruiseTrackListQuery: Device._cruise_tracks,
+        CruiseTrackQuery: Device._cruise_track,
+        DeviceConfig: Device._configure,
+        DeviceControl: Device._control,
+        DeviceInfoQuery: Device._device_info,
+        DeviceStatusQuery: Device._device_status,
+        HomePositionQuery: Device._home_position,
+        MobilePositionQuery: Device._mobile_position,
+        PresetQuery: Device._presets,
+        PtzPositionQuery: Device._ptz_position,
+        RecordInfoQuery: Device._records,
+        SdCardStatusQuery: Device._sd_cards,
+    }
+)
+"""Which method serves which command. ``equipment.controls.CONTROLS`` goes on with DeviceControl,
+and the fields of ``DeviceConfig`` are its blocks."""

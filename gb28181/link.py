@@ -94,8 +94,10 @@ class Link:
         return self.registration.server_id
 
     def start(self) -> None:
-        """Begin to register."""
-        self._endpoint.on_flow_lost(self._flow_lost)
+        """Begin to register; a link that was stopped may be started again."""
+        if not self._stopped.is_set():
+            self._endpoint.on_flow_lost(self._flow_lost)
+        self._stopped.clear()
         self._act(self.registration.start(self._now()))
         self._supervisor.spawn(self._run(), name=f"link {self.config.device_id}")
 
@@ -109,6 +111,10 @@ class Link:
                 await self._stopped.wait()
         except TimeoutError:
             logger.info("%s: unregistering was not answered", self.config.device_id)
+
+    async def stopped(self) -> None:
+        """Wait until the registration is over, however long the goodbye takes."""
+        await self._stopped.wait()
 
     def is_from_server(self, flow: Flow) -> bool:
         """Whether a request came from an address of the server that we register at."""
@@ -141,6 +147,12 @@ class Link:
             ]
         )
         return Request("MESSAGE", uri, headers, body)
+
+    def reconfigure(self, config: RegistrationConfig) -> None:
+        """Go on with other settings: register with them at once, without leaving before."""
+        self.config = config
+        self.registration.reconfigure(config, self._now())
+        self._wake.set()
 
     def retry_now(self) -> None:
         """Try at once when backing off."""

@@ -275,6 +275,14 @@ class Registration:
         self._walk(Input.STOP, now, "stopped")
         return self._take()
 
+    def reconfigure(self, config: RegistrationConfig, now: float) -> None:
+        """Take other settings; a registration that stands is refreshed with them at once."""
+        self.config, self._expires = config, config.expires
+        if self.registered:
+            self._refresh_at = now
+            due = now + config.keepalive_interval
+            self._keepalive_at = min(due, self._keepalive_at or due)
+
     def receive(self, response: Response, now: float) -> list[Action]:
         """Take the final answer to a REGISTER; one that answers no open request is dropped."""
         try:

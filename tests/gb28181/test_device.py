@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gb28181.equipment.settings import EquipmentSettings
 from gb28181.errors import SessionLost
 from gb28181.events import CatalogChanged, DeviceOnline
 from gb28181.manscdp.codec import decode
@@ -93,9 +94,9 @@ async def test_a_device_says_goodbye(gb: Simulation) -> None:
     assert gb.leaks() == []
 
 
-async def test_a_control_that_it_has_no_state_for_is_not_ok(gb: Simulation) -> None:
+async def test_a_control_that_its_state_forbids_is_not_ok(gb: Simulation) -> None:
     platform = await gb.platform()
-    camera = await gb.device()
+    camera = await gb.device(equipment=EquipmentSettings(cards=()))
     await gb.until(DeviceOnline)
     control = DeviceControl(sn="55", device_id=camera.id, record_cmd="Record")
     await platform.commands.send(platform.device(camera.id), control)
