@@ -48,6 +48,7 @@ from .publisher import CatalogPublisher
 from .registration import RegistrationConfig, RegistrationState
 from .serving import DeviceChannel, Outgoing, Serving
 from .station import DEFAULT_MEDIA_PORTS, Station
+from .wire.network import HabitualNetwork, SystemNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from sip.trace import TraceRecord
 
     from .equipment.inventory import Unit
+    from .habits import Habits
     from .manscdp.control import DeviceUpgrade
     from .media.plane import MediaPlane
     from .registration import StateChanged
@@ -114,6 +116,7 @@ class Device:
         loudspeaker: LoudspeakerSettings | None = None,
         loss: float = 0.0,
         seed: int = 0,
+        habits: Habits | None = None,
         network: RoleNetwork | None = None,
         plane: MediaPlane | None = None,
         timers: Timers | None = None,
@@ -144,6 +147,7 @@ class Device:
             loudspeaker: How it asks for the platform's voice.
             loss: A fault: the share of RTP packets over UDP that are not sent.
             seed: Makes the fault repeatable.
+            habits: What it does otherwise than the standard; nothing when None.
             network: Where sockets are opened; the operating system's when None.
             plane: Where media is handled; this process when None.
             timers: SIP timers.
@@ -154,6 +158,8 @@ class Device:
             ConfigError: ``server`` is no address.
         """
         require_address(server, "server")
+        if habits is not None and habits.names:
+            network = HabitualNetwork(network or SystemNetwork(), habits, seed=seed)
         self.id = device_id
         self.nameplate = nameplate or Nameplate()
         self.edition = edition
@@ -198,7 +204,7 @@ class Device:
             server=server,
             password=password,
             expires=expires,
-            keepalive_interval=keepalive_interval,
+            keepalive_interval=keepalive_interval * (habits.keepalive_stretch if habits else 1.0),
             keepalive_count=keepalive_count,
             retry=retry,
             retry_spread=retry_spread,

@@ -7,6 +7,7 @@ import inspect
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from .alarms import AlarmHandler, Alarms
 from .answers import CONTENT_TYPES
 from .channel import Channel
 from .commands import Commands
+from .deviations import Watch
 from .dispatch import ALLOW, user_of
 from .edition import Edition
 from .errors import Cause, Gb28181Error, MalformedCommand, PlatformFailed
@@ -37,6 +39,7 @@ from .quirks import Quirks
 from .registrar import (
     Moved,
     Offline,
+    OfflineCause,
     Refreshed,
     Registered,
     Registrar,
@@ -178,6 +181,7 @@ class Platform:
             linger=linger,
         )
         self.talks = Talks(self)
+        self.watch = Watch(self.devices, self.registrar.devices_at, self._now)
         self._password_for = password_for
         self._quirks_for = quirks_for or (lambda device_id: Quirks())
         self._asks_catalog = asks_catalog
@@ -199,6 +203,7 @@ class Platform:
         await self.station.start()
         self.station.dispatcher.attach(self)
         self.station.endpoint.on_flow_lost(self._flow_lost)
+        self.station.endpoint.stack.on_malformed = self.watch.malformed
         self.station.supervisor.spawn(self._timers(), name=f"{self.station.name} timers")
         self.station.supervisor.spawn(self.commands.run(), name=f"{self.station.name} commands")
         if self._asks_catalog:
@@ -341,6 +346,7 @@ class Platform:
             case "MESSAGE" | "NOTIFY":
                 return self._command(incoming)
             case "OPTIONS":
+                self.watch.saw(user_of(incoming), ["OPTIONS probes"])
                 incoming.respond(200, headers=[("Allow", ALLOW)])
             case "INVITE":
                 self.talks.handle(incoming)
@@ -370,6 +376,7 @@ class Platform:
         if result.event is not None:
             self.refused.pop(device_id, None)
             self._apply(result.event)
+        self.watch.register(device_id, request, flow)
         self._wake.set()
 
     def _command(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
@@ -380,7 +387,10 @@ class Platform:
             # a registered device, when it is one device's alone, says who it is.
             there = self.registrar.devices_at(incoming.flow)
             sender_id = there[0] if len(there) == 1 else sender_id
-        heard = self.registrar.touch(sender_id, incoming.flow, self._now())
+        known = self.devices.get(sender_id)
+        follow = known is not None and known.quirks.follows_address
+        heard = self.registrar.touch(sender_id, incoming.flow, self._now(), follow=follow)
+        self.watch.message(sender_id, request, is_trusted=heard.status == 200)
         if heard.status != 200:
             incoming.respond(heard.status)
             return None
@@ -400,6 +410,7 @@ class Platform:
             incoming.respond(400)
             return None
         device.charset = decoded.charset
+        device.quirks_seen.note_repairs(decoded.repairs, self._now())
         # 9.3.3.1: the SIP answer says "received", at once and without a body.
         incoming.respond(200)
         if isinstance(decoded.message, MediaStatusNotify):
@@ -429,6 +440,7 @@ class Platform:
         message = decoded.message
         match message:
             case KeepaliveNotify():
+                self._heartbeat(device)
                 return None
             case CatalogNotify():
                 self.catalog_changed(device, device.tree.notify(message))
@@ -441,6 +453,13 @@ class Platform:
         if not self.commands.feed(device.id, message):
             self.unknown_commands += 1
         return None
+
+    def _heartbeat(self, device: RemoteDevice) -> None:
+        binding, now = device.binding, self._now()
+        if binding is not None:
+            self.watch.heartbeat(device.id, binding.keepalive_interval)
+            if device.quirks.outlives_expiry:
+                self.registrar.restore([replace(binding, expires_at=now + binding.expires)], now)
 
     # Devices come and go --------------------------------------------------------------------
 
@@ -460,6 +479,9 @@ class Platform:
             case Offline():
                 self._went(event)
             case Refreshed() | Moved():
+                if isinstance(event, Moved):
+                    binding = event.binding
+                    self.watch.move(binding.device_id, event.previous.flow, binding.flow)
                 self.subscriptions.move(self.device(event.binding.device_id))
                 self.sessions.move(self.device(event.binding.device_id))
                 logger.debug("%s: %s", event.binding.device_id, type(event).__name__)
@@ -502,6 +524,8 @@ class Platform:
             evidence={"address": "{}:{}".format(*event.binding.flow.remote)},
         )
         logger.warning("%s is offline: %s", device.id, cause.sentence)
+        if event.cause is OfflineCause.SILENT:
+            self.watch.silence(device.id)
         self.commands.peer_lost(device.id)
         self.subscriptions.end(device)
         self._end_sessions(device, cause)

@@ -56,6 +56,11 @@ class Quirks:
 
     Seen: wvp-GB28181-pro always writes the device's, so some devices may know no other.
     """
+    outlives_expiry: bool = False
+    """A heartbeat prolongs the registration: the device never registers again.
+
+    Seen: Huawei recorders (wvp-GB28181-pro issue 861).
+    """
     follows_address: bool = False
     """Follow the device to any address that its messages come from, without credentials.
 
@@ -82,6 +87,7 @@ _FAMILIES: Mapping[str, Quirks] = MappingProxyType(
     {
         "dahua": Quirks(stream_attribute="streamprofile"),
         "hikvision": Quirks(stream_attribute="stream"),
+        "huawei": Quirks(outlives_expiry=True, follows_address=True),
         "mercury": Quirks(stream_attribute="streamMode"),
         "tp-link": Quirks(stream_attribute="streamMode"),
     }
@@ -94,6 +100,7 @@ _NAMES = (
     ("embedded net d", "hikvision"),
     ("dahua", "dahua"),
     ("大华", "dahua"),
+    ("huawei", "huawei"),
     ("tp-link", "tp-link"),
     ("tplink", "tp-link"),
     ("mercury", "mercury"),

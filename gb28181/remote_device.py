@@ -10,6 +10,7 @@ from .manscdp.catalog import CatalogQuery, CatalogResponse
 from .manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
 from .manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
 from .quirks import Quirks
+from .sightings import Sightings
 
 if TYPE_CHECKING:
     from .commands import Commands
@@ -45,6 +46,7 @@ class RemoteDevice:
         self.charset: str | None = None
         self.info: DeviceInfoResponse | None = None
         self.tree = Catalog(device_id)
+        self.quirks_seen = Sightings()
         self._platform = platform
 
     def __repr__(self) -> str:

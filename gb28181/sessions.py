@@ -7,6 +7,7 @@ import logging
 import secrets
 from typing import TYPE_CHECKING
 
+from .deviations import of_session, of_stream
 from .errors import Gb28181Error, SessionLost
 from .live import lost, of_both
 from .media.plan import SessionKind, SessionPlan, stream_attribute
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gb28181.sessions")
 
+_LOOK_AFTER = 2.0
+"""Seconds after which the packets of a stream are looked at."""
 _OTHER_WAY = {"udp": "tcp-passive", "tcp-passive": "udp", "tcp-active": "tcp-passive"}
 """What is tried when media does not come the first way."""
 _NO_WAY = frozenset(
@@ -214,13 +217,16 @@ class Sessions:
         ssrc: Ssrc | None = None
         try:
             ssrc = self.ssrcs.lease(historical=wanted is not None)
-            return await open_session(
+            session = await open_session(
                 self._plan(device, channel_id, ssrc, number, wanted),
                 endpoint=station.endpoint,
                 plane=station.plane,
                 supervisor=station.supervisor,
                 on_closed=self._closed,
             )
+            look = self._look(device, session)
+            station.supervisor.spawn(look, name=f"look at {channel_id}", on_fault=lambda _: None)
+            return session
         except SessionLost:
             raise
         except (Gb28181Error, OSError) as error:
@@ -262,6 +268,14 @@ class Sessions:
         call = session.call
         if call is not None and not call.is_released:
             self.stale.note(session.channel_id, call)
+        device = self._platform.owner_of(session.channel_id)
+        if device is not None:
+            self._platform.watch.saw(device.id, of_session(session))
+
+    async def _look(self, device: RemoteDevice, session: MediaSession) -> None:
+        """Look once at the packets and pictures of a stream that runs."""
+        await asyncio.wait([session.ended], timeout=_LOOK_AFTER)
+        self._platform.watch.saw(device.id, of_stream(session))
 
     # ---- transport by device, with another way when the first fails ----
 

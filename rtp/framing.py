@@ -10,6 +10,7 @@ from .errors import FramingLost, LocalProtocolError
 _LENGTH = struct.Struct("!H")
 _SMALLEST = 8  # an RTCP receiver report without blocks
 _EHOME_PREFIX = 256
+_TRUSTED = 3  # frames after which the SSRC of the first is believed
 _MANY = 4  # frames of one length that are worth looking at together
 
 
@@ -32,6 +33,7 @@ class Deframer:
         self._ssrc: bytes | None = None
         self._style = _Style.UNKNOWN
         self._searched = 0
+        self._frames = 0
 
     def push(self, data: bytes) -> list[bytes]:
         """Take bytes as they came from the socket; return the packets they complete.
@@ -68,9 +70,12 @@ class Deframer:
                     place, is_bounded = self._walk(buffer, place, bounds)
                     if is_bounded:
                         break
+                if self._frames + len(bounds) < _TRUSTED:
+                    self._ssrc = None  # what looked like a frame was none: it began in a packet
                 place, is_bounded = self._search(buffer, place)
                 if not is_bounded:
                     break
+        self._frames += len(bounds)
         self._rest = bytes(memoryview(buffer)[place:])
         return buffer, bounds
 
@@ -150,9 +155,9 @@ class Deframer:
             if self._is_frame(buffer, place):
                 start = place + prefix
                 following = start + (buffer[start - 2] << 8 | buffer[start - 1]) + prefix
-                if following >= end:
+                if following >= end or (self._ssrc is None and following + 12 > end):
                     break
-                if buffer[following] >> 6 == 2:
+                if buffer[following] >> 6 == 2 and self._is_same(buffer, start, following):
                     is_found = True
                     break
             place += 1
@@ -163,6 +168,12 @@ class Deframer:
         elif self._searched > self._max_resync:
             raise FramingLost(f"no RTP frame in {self._searched} bytes of the TCP stream")
         return place, is_found
+
+    def _is_same(self, buffer: bytearray, start: int, following: int) -> bool:
+        """Whether two packets are of one source, as long as ours is not known."""
+        if self._ssrc is not None:
+            return True
+        return buffer[start + 8 : start + 12] == buffer[following + 8 : following + 12]
 
     def _is_frame(self, buffer: bytearray, place: int) -> bool:
         start = place + self._style.value

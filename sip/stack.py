@@ -123,6 +123,8 @@ class SipStack:
         self._sent_by = sent_by
         self._limits = limits or StackLimits()
         self._admission = admission
+        self.on_malformed: Callable[[Flow], None] | None = None
+        """Is told of each flow that brought what is no SIP message."""
         self._outgoing: list[tuple[Flow, bytes]] = []
         self._events: list[Event] = []
         self._heap: TimerHeap[StackTimer] = TimerHeap()
@@ -335,6 +337,8 @@ class SipStack:
         self, flow: Flow, exc: RemoteProtocolError, now: float, request: Request | None = None
     ) -> None:
         self.count("malformed")
+        if self.on_malformed is not None:
+            self.on_malformed(flow)
         if self._admission is not None and not self._admission.malformed(flow, now):
             return
         request = request or (exc.request if isinstance(exc, MalformedMessage) else None)

@@ -20,7 +20,8 @@ class Admission:
     - The first packet that fits fixes source and SSRC.
     - With the expected SSRC it fits from anywhere, and takes over from an adopted one.
     - With another one it fits when that may be adopted and comes from the expected host.
-    - Our own source may change its SSRC: sixteen packets in a row count as that.
+    - Our own source may change its SSRC: sixteen packets in a row count as that, and one that
+      goes on where our sequence numbers ended.
     - Our SSRC may go on from another port of its host when it was quiet for a second.
 
     Source: GB/T 28181-2022 Annex C.2, E (the y line); RFC 3550 section 8.2.
@@ -41,6 +42,7 @@ class Admission:
         self._is_exact = False
         self._others = 0
         self._last_at = 0.0
+        self._next = -1
 
     def expect(self, *, ssrc: int | None, host: str | None, adopt: bool) -> None:
         """Take what the answer says; what was let in before and does not fit is let go."""
@@ -64,6 +66,7 @@ class Admission:
             if sources.count(self.ssrc or 0) == len(sources):  # the usual case
                 self._last_at = now
                 self._others = 0
+                self._next = batch.heads.numbers[-1] + 1 & 0xFFFF
                 return batch
         admitted = self._decide(batch, source, now)
         if admitted is not None and len(admitted) < len(batch):
@@ -112,7 +115,8 @@ class Admission:
         if kept is not None and self.expected is not None:
             return self._lock(kept, source, self.expected, now)
         self._others += len(batch)
-        if self._adopt and self._others >= _CHANGE_AFTER:
+        goes_on = batch.heads.numbers[0] == self._next
+        if self._adopt and (goes_on or self._others >= _CHANGE_AFTER):
             return self._lock_any(batch, source, now)
         self._refuse_ssrc(batch, len(batch), source)
         return None
@@ -149,6 +153,7 @@ class Admission:
         self._is_exact = self.expected is None or ssrc == self.expected
         self._others = 0
         self._last_at = now
+        self._next = kept.heads.numbers[-1] + 1 & 0xFFFF
         return kept
 
     def _with(self, batch: PacketBatch, ssrc: int | None) -> PacketBatch | None:

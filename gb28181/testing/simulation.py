@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..cascade import Cascade, Upper
 from ..device import Device, Nameplate
+from ..habits import Profile, profile
 from ..manscdp.catalog import CatalogItem
 from ..media.source import ClipSource
 from ..platform import Platform
 from ..serving import DeviceChannel
 from ..supervisor import Supervisor
 from .clock import VirtualClock
-from .families import FAMILIES, Family
 from .network import SimulatedNetwork
 from .scripted import ScriptedDevice
 from .synthetic import synthetic_clip
@@ -37,7 +37,7 @@ _POLL = 0.01
 # What a role runs all the time, and what its link sends by itself: no leftovers.
 _STANDING = (
     *("link ", "Keepalive ", "REGISTER ", "unregister "),
-    *("subscription to ", "publisher for ", "changes for "),
+    *("subscription to ", "publisher for ", "changes for ", "look at "),
 )
 _LAST_WORDS = ("dispatcher", "timers", "commands", "catalogues")
 _LEFTOVERS = ("streams", "ssrcs", "commands", "receivers", "sinks", "leased_ports", "sessions")
@@ -201,28 +201,29 @@ class Simulation:
         seed: int = 0,
         platform: Platform | None = None,
         server_address: str | None = None,
-        transport: str = "udp",
+        transport: str | None = None,
         address: str | None = None,
         **settings: Any,
     ) -> SimulatedDevice:
         """Start a device that registers at a platform; wait for it with ``until(DeviceOnline)``.
 
         Args:
-            family: One of ``families.FAMILIES``: how it presents itself.
+            family: One of ``habits.profiles()``: how it presents itself, and its habits.
             channels: How many cameras it has.
             seed: Decides the bytes of its pictures.
             platform: Where it registers; the first one when None.
             server_address: The address it has for the platform; that of its host when None.
-            transport: ``udp`` or ``tcp``.
+            transport: ``udp`` or ``tcp``; what the family is usually set to when None.
             address: Of its host; made up when None.
             **settings: Of ``Device``, ``device_id`` among them.
 
         Raises:
             ValueError: There is no platform yet, or no such family.
         """
-        known = FAMILIES.get(family)
-        if known is None:
-            raise ValueError(f"family {family!r} is none of {', '.join(FAMILIES)}")
+        try:
+            known = profile(family)
+        except KeyError as error:
+            raise ValueError(error.args[0]) from None
         platform = platform or self._first_platform()
         self._device_count += 1
         host = self.network.host(address or self._address("10.0.1"))
@@ -230,10 +231,13 @@ class Simulation:
         server = server_address or self.host_of(platform).address
         settings = {
             "device_id": device_id,
-            "server": f"{transport}://{server}:{SIP_PORT}",
+            "server": f"{transport or known.transport}://{server}:{SIP_PORT}",
             "server_id": platform.id,
             "password": PASSWORD,
-            "nameplate": known.nameplate,
+            "nameplate": nameplate_of(known),
+            "edition": known.edition,
+            "habits": known.habits,
+            "seed": seed,
             "channels": self._channels(known, device_id, channels, seed),
             "network": host,
             **settings,
@@ -407,7 +411,7 @@ class Simulation:
         return f"{network}.{self._host_count}"
 
     def _channels(
-        self, family: Family, device_id: str, count: int, seed: int
+        self, family: Profile, device_id: str, count: int, seed: int
     ) -> list[DeviceChannel]:
         return [
             _channel(
@@ -437,12 +441,12 @@ class Simulation:
             raise self.faults.pop(0)
 
 
-def _channel(channel_id: str, device_id: str, family: Family, seed: int) -> DeviceChannel:
+def _channel(channel_id: str, device_id: str, family: Profile, seed: int) -> DeviceChannel:
     item = CatalogItem(
         device_id=channel_id,
-        name=f"camera {channel_id[-4:]}",
-        manufacturer=family.nameplate.manufacturer,
-        model=family.nameplate.model,
+        name=f"大门摄像机 {channel_id[-4:]}",
+        manufacturer=family.manufacturer,
+        model=family.model,
         owner="owner",
         civil_code=device_id[:6],
         address="nowhere",
@@ -452,7 +456,20 @@ def _channel(channel_id: str, device_id: str, family: Family, seed: int) -> Devi
         secrecy=0,
         status="ON",
     )
-    return DeviceChannel(item=item, source=lambda: ClipSource(synthetic_clip(seed=seed)))
+    key_size = family.key_size
+    return DeviceChannel(
+        item=item, source=lambda: ClipSource(synthetic_clip(seed=seed, key_size=key_size))
+    )
+
+
+def nameplate_of(family: Profile) -> Nameplate:
+    """What a device of a family says of itself."""
+    return Nameplate(
+        name=family.name,
+        manufacturer=family.manufacturer,
+        model=family.model,
+        firmware=family.firmware,
+    )
 
 
 def _station(role: Platform | Device | Cascade) -> Station:

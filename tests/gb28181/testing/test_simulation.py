@@ -91,7 +91,7 @@ async def test_what_is_missing_is_a_value_error(gb: Simulation) -> None:
     with pytest.raises(ValueError, match="start a platform first"):
         await gb.device()
     await gb.platform()
-    with pytest.raises(ValueError, match="plain, dahua-nvr"):
+    with pytest.raises(ValueError, match="plain, plain-2011"):
         await gb.device("toaster")
 
 
