@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, TypeVar
 from sip.errors import FlowFailed, TransactionTimeout
 from sip.message import Headers, Request
 
-from .errors import CommandFailed, DeviceNotOnline, NoAnswer, RequestRejected
+from .errors import AnswerMissing, CommandFailed, DeviceNotOnline, NoAnswer, RequestRejected
 from .exchange import ExchangeKey, ExchangeResult, Exchanges
 from .link import CONTENT_TYPE
 from .manscdp.codec import encode
 from .station import authority
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sip.message import Response
+
+    from .edition import Edition
     from .manscdp.schema import Message
     from .platform import Platform
     from .remote_device import RemoteDevice
@@ -28,6 +33,8 @@ ANSWER_IDLE = 10.0
 """Seconds for the business answer."""
 PART_IDLE = 30.0
 """Seconds of silence that end an answer in parts; large catalogues over UDP take minutes."""
+ANSWER_TOTAL = 7200.0
+"""Seconds after which an answer ends even if parts still come."""
 
 _IN_PARTS = frozenset({"Catalog", "RecordInfo"})
 
@@ -41,6 +48,7 @@ class Commands:
         self._waiting: dict[ExchangeKey, asyncio.Future[ExchangeResult]] = {}
         self._sn = secrets.randbelow(1_000_000) + 1
         self._wake = asyncio.Event()
+        self._progress: dict[ExchangeKey, Callable[[int, int], None]] = {}
 
     @property
     def pending(self) -> int:
@@ -52,8 +60,15 @@ class Commands:
         self._sn = self._sn % (2**31 - 1) + 1
         return str(self._sn)
 
-    async def send(self, device: RemoteDevice, message: Message) -> None:
-        """Send a command; return when the device's SIP side has taken it.
+    async def send(
+        self, device: RemoteDevice, message: Message, *, edition: Edition | None = None
+    ) -> Response:
+        """Send a command; return the answer of the device's SIP side, which has taken it.
+
+        Args:
+            device: Who shall do it.
+            message: The command.
+            edition: Write it as this edition has it, not as the device's.
 
         Raises:
             DeviceNotOnline: It is not registered, or cannot be reached.
@@ -62,14 +77,19 @@ class Commands:
             PlatformFailed: The platform is not running, or died meanwhile.
         """
         supervisor = self._platform.station.supervisor
-        await supervisor.run(self._send(device, message), name=f"{message.cmd_type} {device.id}")
+        return await supervisor.run(
+            self._send(device, message, edition), name=f"{message.cmd_type} {device.id}"
+        )
 
-    async def _send(self, device: RemoteDevice, message: Message) -> None:
+    async def _send(
+        self, device: RemoteDevice, message: Message, edition: Edition | None
+    ) -> Response:
         binding = device.require_binding()
-        body = encode(message, device.edition, device.quirks.charset)
+        body = encode(message, edition or device.edition, device.quirks.charset)
+        addressee = _addressee(device, message)
         station = self._platform.station
         for last_try in (False, True):
-            request = self._request(device, body, authority(binding.flow))
+            request = self._request(addressee, body, authority(binding.flow))
             try:
                 response = await station.endpoint.request(
                     request, binding.flow, timeout=REQUEST_TIMEOUT
@@ -82,46 +102,88 @@ class Commands:
                 continue
             except FlowFailed as error:
                 raise DeviceNotOnline(device.id, f"cannot be reached: {error}") from error
+            # What answers from where the device registered is the device, and alive.
+            self._platform.registrar.touch(
+                device.id, binding.flow, asyncio.get_running_loop().time()
+            )
             if response.status >= 300:
                 raise RequestRejected(
                     f"{device.id} refused {message.cmd_type}",
                     status=response.status,
                     reason=response.reason,
                 )
-            return
+            return response
+        raise AssertionError("the second try returns or raises")
 
-    async def ask(self, device: RemoteDevice, message: Message) -> ExchangeResult:
+    async def ask(
+        self,
+        device: RemoteDevice,
+        message: Message,
+        *,
+        edition: Edition | None = None,
+        enough: Callable[[Sequence[Message]], bool] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        accepted: Callable[[Response], None] | None = None,
+    ) -> ExchangeResult:
         """Send a command and wait for its whole answer, or for what came of it.
 
+        Args:
+            device: Who is asked.
+            message: The command.
+            edition: Write it as this edition has it, not as the device's.
+            enough: As ``Exchanges.open`` takes it.
+            progress: Told how many items have come, and how many are announced, part by part.
+            accepted: Told of the SIP answer.
+
         Raises:
-            NoAnswer: Nothing came at all.
+            AnswerMissing: The command was taken, and nothing came.
+            NoAnswer: Not even a SIP answer came.
             DeviceNotOnline: As ``send``.
             RequestRejected: As ``send``.
             PlatformFailed: As ``send``.
         """
         supervisor = self._platform.station.supervisor
-        return await supervisor.run(
-            self._ask(device, message), name=f"ask {message.cmd_type} {device.id}"
-        )
+        work = self._ask(device, message, edition, enough, progress, accepted)
+        return await supervisor.run(work, name=f"ask {message.cmd_type} {device.id}")
 
-    async def _ask(self, device: RemoteDevice, message: Message) -> ExchangeResult:
+    async def _ask(
+        self,
+        device: RemoteDevice,
+        message: Message,
+        edition: Edition | None,
+        enough: Callable[[Sequence[Message]], bool] | None,
+        progress: Callable[[int, int], None] | None,
+        accepted: Callable[[Response], None] | None,
+    ) -> ExchangeResult:
         idle = PART_IDLE if message.cmd_type in _IN_PARTS else ANSWER_IDLE
         loop = asyncio.get_running_loop()
+        now = loop.time()
         # The answer may overtake the 200, so it is expected before the command leaves.
         key = self._exchanges.open(
-            device.id, message.cmd_type, message.sn, loop.time(), idle=idle + REQUEST_TIMEOUT
+            device.id,
+            message.cmd_type,
+            message.sn,
+            now,
+            idle=idle + REQUEST_TIMEOUT,
+            deadline=now + ANSWER_TOTAL,
+            enough=enough,
         )
         future: asyncio.Future[ExchangeResult] = loop.create_future()
         self._waiting[key] = future
+        if progress is not None:
+            self._progress[key] = progress
         self._wake.set()
         try:
-            await self._send(device, message)
+            response = await self._send(device, message, edition)
+            if accepted is not None:
+                accepted(response)
             result = await future
         finally:
             self._waiting.pop(key, None)
+            self._progress.pop(key, None)
             self._exchanges.close(key)
         if not result.parts:
-            raise NoAnswer(f"{device.id} took {message.cmd_type} and sent no answer")
+            raise AnswerMissing(f"{device.id} took {message.cmd_type} and sent no answer")
         return result
 
     async def ask_one(self, device: RemoteDevice, message: Message, kind: type[M]) -> M:
@@ -141,12 +203,26 @@ class Commands:
             )
         return answer
 
+    @staticmethod
+    def now() -> float:
+        """The loop's time, by which everything is dated."""
+        return asyncio.get_running_loop().time()
+
     def feed(self, device_id: str, message: Message) -> bool:
         """Take a message of a device; return whether it answers something."""
         taken = self._exchanges.feed(device_id, message, asyncio.get_running_loop().time())
         if taken:
+            if self._progress:
+                self._tell_progress(device_id, message)
             self._settle()
         return taken
+
+    def _tell_progress(self, device_id: str, message: Message) -> None:
+        for key, progress in tuple(self._progress.items()):
+            if key.peer == device_id and key.cmd_type == message.cmd_type.lower():
+                received, announced = self._exchanges.progress(key)
+                if received:
+                    progress(received, announced)
 
     def peer_lost(self, device_id: str) -> None:
         """End what waits for a device that is gone."""
@@ -170,13 +246,20 @@ class Commands:
             if future is not None and not future.done():
                 future.set_result(result)
 
-    def _request(self, device: RemoteDevice, body: bytes, peer: str) -> Request:
+    def _request(self, addressee: str, body: bytes, peer: str) -> Request:
         platform = self._platform
         headers = Headers(
             [
                 ("From", f"<sip:{platform.id}@{platform.domain}>"),
-                ("To", f"<sip:{device.id}@{platform.domain}>"),
+                ("To", f"<sip:{addressee}@{platform.domain}>"),
                 ("Content-Type", CONTENT_TYPE),
             ]
         )
-        return Request("MESSAGE", f"sip:{device.id}@{peer}", headers, body)
+        return Request("MESSAGE", f"sip:{addressee}@{peer}", headers, body)
+
+
+def _addressee(device: RemoteDevice, message: Message) -> str:
+    """Whose code To has: a camera's for what controls it (decision, spec 02 section 5)."""
+    if message.cmd_type == "DeviceControl" and device.quirks.control_target == "channel":
+        return message.device_id
+    return device.id

@@ -72,6 +72,20 @@ class NoAnswer(Gb28181Error):
     """The peer did not answer in time."""
 
 
+class AnswerMissing(NoAnswer):
+    """The peer took a command, and the answer that the standard demands did not come."""
+
+
+class NotSupported(Gb28181Error):
+    """The device cannot do that: by its edition, or it showed before. Nothing was sent."""
+
+    def __init__(self, device_id: str, feature: str, *, evidence: str) -> None:
+        super().__init__(f"{device_id} does not support {feature}: {evidence}")
+        self.device_id = device_id
+        self.feature = feature
+        self.evidence = evidence
+
+
 class CommandFailed(Gb28181Error):
     """The device answered a command with Result ERROR."""
 

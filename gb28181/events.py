@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
     from .errors import Cause
     from .manscdp.alarm import AlarmNotify
+    from .manscdp.notices import (
+        DeviceUpgradeResultNotify,
+        UploadSnapShotFinishedNotify,
+        VideoUploadNotify,
+    )
+    from .manscdp.position import PositionItem
+    from .manscdp.ptz_state import PtzPositionNotify
+    from .manscdp.unknown import UnknownCommand as UnknownMessage
     from .remote_device import RemoteDevice
 
 _EVENTS_KEPT = 10_000
@@ -52,13 +60,80 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmUnkept:
+    """A handler failed or hung on every try: the alarm was not acknowledged."""
+
+    device: RemoteDevice
+    notify: AlarmNotify
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusChanged:
+    """A notification says that a channel went on or off, lost its video, or is defect."""
+
+    device: RemoteDevice
+    channel_id: str
+    status: str
+    """``ON``, ``OFF``, ``VLOST`` or ``DEFECT``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """Where a mobile device is."""
+
+    device: RemoteDevice
+    channel_id: str
+    """The code that it names; the only channel of a device that names itself."""
+    item: PositionItem
+    """Time, longitude, latitude, speed, direction, altitude."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PtzPosition:
+    """Where a camera looks."""
+
+    device: RemoteDevice
+    channel_id: str
+    notify: PtzPositionNotify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Pictures are uploaded, an upgrade is over, or a mobile device wants to be watched (2022)."""
+
+    device: RemoteDevice
+    notify: UploadSnapShotFinishedNotify | DeviceUpgradeResultNotify | VideoUploadNotify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownCommand:
+    """A device sent a command that the standard does not have; it was answered 200."""
+
+    device: RemoteDevice
+    message: UnknownMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventsLost:
     """This reader alone was too slow; read the present state again."""
 
     count: int
 
 
-PlatformEvent = DeviceOnline | DeviceOffline | CatalogChanged | Alarm | EventsLost
+PlatformEvent = (
+    DeviceOnline
+    | DeviceOffline
+    | CatalogChanged
+    | StatusChanged
+    | Alarm
+    | AlarmUnkept
+    | Position
+    | PtzPosition
+    | Notice
+    | UnknownCommand
+    | EventsLost
+)
 
 
 class EventReader:

@@ -7,22 +7,21 @@ import inspect
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from sip.auth import DigestServer, Ha1
 
 from .alarms import AlarmHandler, Alarms
-from .answers import CONTENT_TYPES
+from .arming import Arming
 from .channel import Channel
 from .commands import Commands
-from .deviations import Watch
-from .dispatch import ALLOW, user_of
+from .dispatch import ALLOW
 from .edition import Edition
-from .errors import Cause, Gb28181Error, MalformedCommand, PlatformFailed
+from .errors import Cause, Gb28181Error, PlatformFailed
 from .events import (
     Alarm,
+    AlarmUnkept,
     CatalogChanged,
     DeviceOffline,
     DeviceOnline,
@@ -30,16 +29,11 @@ from .events import (
     PlatformEvent,
 )
 from .identifiers import IdKind, kind_of
-from .manscdp.alarm import AlarmNotify
-from .manscdp.catalog import CatalogNotify
-from .manscdp.codec import Decoded, decode
-from .manscdp.keepalive import KeepaliveNotify
-from .manscdp.media_status import MediaStatusNotify
+from .inbox import Inbox
 from .quirks import Quirks
 from .registrar import (
     Moved,
     Offline,
-    OfflineCause,
     Refreshed,
     Registered,
     Registrar,
@@ -111,6 +105,7 @@ class Platform:
         asks_catalog: bool = True,
         catalog_interval: float = 3600.0,
         subscribes_to: Callable[[str], bool] | None = None,
+        redirect_to: Callable[[str], str | None] | None = None,
         network: RoleNetwork | None = None,
         plane: MediaPlane | None = None,
         timers: Timers | None = None,
@@ -139,6 +134,8 @@ class Platform:
             asks_catalog: Whether the catalogue is asked for when a device comes online, and again.
             catalog_interval: Seconds after which it is asked for again.
             subscribes_to: To whose catalogue we subscribe, by device id; to platforms' when None.
+            redirect_to: Sends a device that has proved who it is to another platform: gives its
+                Contact, ``<sip:id@host:port>``, by device id; None keeps it (2022, 9.1.2.3).
             network: Where sockets are opened; the operating system's when None.
             plane: Where media is handled; this process when None.
             timers: SIP timers.
@@ -150,7 +147,6 @@ class Platform:
         self.edition = edition
         self.devices: dict[str, RemoteDevice] = {}
         self.refused: dict[str, int] = {}
-        self.unknown_commands = 0
         self.station = Station(
             f"platform {platform_id}",
             user=platform_id,
@@ -172,7 +168,9 @@ class Platform:
         self.station.knows.append(lambda flow: bool(self.registrar.devices_at(flow)))
         self.commands = Commands(self)
         self.subscriptions = Subscriptions(self)
-        self.alarms = Alarms(self.commands)
+        self.arming = Arming(self)
+        self.alarms = Alarms(self.commands, on_kept=self.arming.kept, on_unkept=self._alarm_unkept)
+        self.inbox = Inbox(self)
         self.sessions = Sessions(
             self,
             mode=media_mode,
@@ -181,12 +179,12 @@ class Platform:
             linger=linger,
         )
         self.talks = Talks(self)
-        self.watch = Watch(self.devices, self.registrar.devices_at, self._now)
         self._password_for = password_for
         self._quirks_for = quirks_for or (lambda device_id: Quirks())
         self._asks_catalog = asks_catalog
         self._catalog_interval = catalog_interval
         self._subscribes_to = subscribes_to or _is_platform
+        self._redirect_to = redirect_to
         self._owners: dict[str, str] = {}
         self._readers: list[EventReader] = []
         self._wake = asyncio.Event()
@@ -203,7 +201,6 @@ class Platform:
         await self.station.start()
         self.station.dispatcher.attach(self)
         self.station.endpoint.on_flow_lost(self._flow_lost)
-        self.station.endpoint.stack.on_malformed = self.watch.malformed
         self.station.supervisor.spawn(self._timers(), name=f"{self.station.name} timers")
         self.station.supervisor.spawn(self.commands.run(), name=f"{self.station.name} commands")
         if self._asks_catalog:
@@ -240,7 +237,12 @@ class Platform:
         """
         self.check()
         online = sum(device.is_online for device in self.devices.values())
-        return {"devices": len(self.devices), "online": online, **self.open_things()}
+        return {
+            "devices": len(self.devices),
+            "online": online,
+            "alarms_unkept": self.alarms.unkept_count,
+            **self.open_things(),
+        }
 
     async def wait_closed(self) -> BaseException | None:
         """Wait until it has ended; return what it died of, or None after a normal stop."""
@@ -254,6 +256,12 @@ class Platform:
             "voices": len(self.talks),
             "commands": self.commands.pending,
         }
+
+    @property
+    def unknown_commands(self) -> int:
+        """How many commands and answers came that nobody knows or asked for."""
+        counters = self.inbox.counters
+        return counters["unknown-command"] + counters["unasked-answer"]
 
     @property
     def streams(self) -> StreamTable:
@@ -344,9 +352,8 @@ class Platform:
             case "REGISTER":
                 return self._register(incoming)
             case "MESSAGE" | "NOTIFY":
-                return self._command(incoming)
+                return self.inbox.take(incoming)
             case "OPTIONS":
-                self.watch.saw(user_of(incoming), ["OPTIONS probes"])
                 incoming.respond(200, headers=[("Allow", ALLOW)])
             case "INVITE":
                 self.talks.handle(incoming)
@@ -365,7 +372,10 @@ class Platform:
         date = None
         if self._quirks_for(device_id).date_header:
             date = datetime.now(BEIJING).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-        result = self.registrar.register(request, flow, password, self._now(), date=date)
+        elsewhere = self._redirect_to(device_id) if self._redirect_to else None
+        result = self.registrar.register(
+            request, flow, password, self._now(), date=date, redirect=elsewhere
+        )
         incoming.respond(result.status, result.reason, headers=result.headers)
         if result.refusal:
             self.refused[device_id] = self.refused.get(device_id, 0) + 1
@@ -376,90 +386,20 @@ class Platform:
         if result.event is not None:
             self.refused.pop(device_id, None)
             self._apply(result.event)
-        self.watch.register(device_id, request, flow)
         self._wake.set()
 
-    def _command(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
-        request = incoming.request
-        sender_id = self.sessions.device_of_call(request.call_id) or user_of(incoming)
-        if self.registrar.binding(sender_id) is None:
-            # Some recorders sign a message with another id than their own (Q10): the address of
-            # a registered device, when it is one device's alone, says who it is.
-            there = self.registrar.devices_at(incoming.flow)
-            sender_id = there[0] if len(there) == 1 else sender_id
+    def heard(self, sender_id: str, flow: Flow) -> int:
+        """Note a sign of life; return the status that its sender deserves, 200 or 403."""
         known = self.devices.get(sender_id)
         follow = known is not None and known.quirks.follows_address
-        heard = self.registrar.touch(sender_id, incoming.flow, self._now(), follow=follow)
-        self.watch.message(sender_id, request, is_trusted=heard.status == 200)
-        if heard.status != 200:
-            incoming.respond(heard.status)
-            return None
-        if heard.event is not None:
-            self._apply(heard.event)
-        if request.content_type not in CONTENT_TYPES:
-            if request.content_type or request.body:
-                incoming.respond(415)
-            else:
-                incoming.respond(200)
-            return None
-        device = self.device(sender_id)
-        try:
-            decoded = decode(request.body, hint_charset=device.charset)
-        except MalformedCommand as error:
-            logger.info("%s: command refused: %s", sender_id, error)
-            incoming.respond(400)
-            return None
-        device.charset = decoded.charset
-        device.quirks_seen.note_repairs(decoded.repairs, self._now())
-        # 9.3.3.1: the SIP answer says "received", at once and without a body.
-        incoming.respond(200)
-        if isinstance(decoded.message, MediaStatusNotify):
-            self.sessions.media_status(device, decoded.message, request.call_id)
-            return None
-        return self._take(device, decoded)
+        result = self.registrar.touch(sender_id, flow, self._now(), follow=follow)
+        if result.event is not None:
+            self._apply(result.event)
+        return result.status
 
     def take_notification(self, device: RemoteDevice, notification: Notification) -> None:
-        """Take a NOTIFY of a subscription of ours; its sender counts as alive."""
-        self.registrar.touch(device.id, notification.flow, self._now())
-        if not notification.body:
-            return
-        try:
-            decoded = decode(notification.body, hint_charset=device.charset)
-        except MalformedCommand as error:
-            logger.info("%s: notification refused: %s", device.id, error)
-            notification.respond(400)
-            return
-        device.charset = decoded.charset
-        work = self._take(device, decoded)
-        if work is not None:
-            self.station.supervisor.spawn(
-                work, name=f"notification of {device.id}", on_fault=lambda _: None
-            )
-
-    def _take(self, device: RemoteDevice, decoded: Decoded) -> Coroutine[Any, Any, None] | None:
-        message = decoded.message
-        match message:
-            case KeepaliveNotify():
-                self._heartbeat(device)
-                return None
-            case CatalogNotify():
-                self.catalog_changed(device, device.tree.notify(message))
-                # News of what we do not know means that our picture is too old.
-                return self._ask_catalog(device) if device.tree.strangers else None
-            case AlarmNotify():
-                alarm = Alarm(device=device, notify=message)
-                self._publish(alarm)
-                return self.alarms.take(alarm)
-        if not self.commands.feed(device.id, message):
-            self.unknown_commands += 1
-        return None
-
-    def _heartbeat(self, device: RemoteDevice) -> None:
-        binding, now = device.binding, self._now()
-        if binding is not None:
-            self.watch.heartbeat(device.id, binding.keepalive_interval)
-            if device.quirks.outlives_expiry:
-                self.registrar.restore([replace(binding, expires_at=now + binding.expires)], now)
+        """Take a NOTIFY of a subscription of ours."""
+        self.inbox.take_notification(device, notification)
 
     # Devices come and go --------------------------------------------------------------------
 
@@ -479,9 +419,6 @@ class Platform:
             case Offline():
                 self._went(event)
             case Refreshed() | Moved():
-                if isinstance(event, Moved):
-                    binding = event.binding
-                    self.watch.move(binding.device_id, event.previous.flow, binding.flow)
                 self.subscriptions.move(self.device(event.binding.device_id))
                 self.sessions.move(self.device(event.binding.device_id))
                 logger.debug("%s: %s", event.binding.device_id, type(event).__name__)
@@ -491,12 +428,15 @@ class Platform:
         assert binding is not None
         logger.info("%s is online at %s:%d (%s)", device.id, *binding.flow.remote,
                     binding.flow.transport)  # fmt: skip
-        self._publish(DeviceOnline(device=device))
-        if self._subscribes_to(device.id):
-            self.subscriptions.begin(device)
+        self.publish(DeviceOnline(device=device))
+        self.subscriptions.begin(device, catalog=self._subscribes_to(device.id))
+        self.arming.came(device)
+        self.station.supervisor.spawn(
+            self.alarms.came(device.id), name=f"answers to {device.id}", on_fault=lambda _: None
+        )
         if self._asks_catalog:
             self.station.supervisor.spawn(
-                self._ask_catalog(device), name=f"catalogue {device.id}", on_fault=lambda _: None
+                self.ask_catalog(device), name=f"catalogue {device.id}", on_fault=lambda _: None
             )
 
     async def _ask_catalogs_again(self) -> None:
@@ -505,13 +445,14 @@ class Platform:
             await asyncio.sleep(self._catalog_interval)
             for device in tuple(self.devices.values()):
                 if device.is_online:
-                    await self._ask_catalog(device)
+                    await self.ask_catalog(device)
 
-    async def _ask_catalog(self, device: RemoteDevice) -> None:
+    async def ask_catalog(self, device: RemoteDevice) -> None:
+        """Ask for the catalogue, and once for the device's own data, in turn with other devices."""
         try:
             async with self._asking:
                 await device.catalog()
-                if device.info is None:
+                if device.info is None or device.capabilities:
                     await device.device_info()
         except Gb28181Error as error:
             logger.warning("%s: %s", device.id, error)
@@ -524,12 +465,10 @@ class Platform:
             evidence={"address": "{}:{}".format(*event.binding.flow.remote)},
         )
         logger.warning("%s is offline: %s", device.id, cause.sentence)
-        if event.cause is OfflineCause.SILENT:
-            self.watch.silence(device.id)
         self.commands.peer_lost(device.id)
         self.subscriptions.end(device)
         self._end_sessions(device, cause)
-        self._publish(DeviceOffline(device=device, cause=cause))
+        self.publish(DeviceOffline(device=device, cause=cause))
 
     def _end_sessions(self, device: RemoteDevice, cause: Cause) -> None:
         self.talks.end_of_device(device, cause)
@@ -568,7 +507,7 @@ class Platform:
         for item in device.channels:
             self._owners[item.device_id] = device.id
         if change.added or change.removed or change.changed:
-            self._publish(
+            self.publish(
                 CatalogChanged(
                     device=device,
                     added=tuple(change.added),
@@ -577,7 +516,11 @@ class Platform:
                 )
             )
 
-    def _publish(self, event: PlatformEvent) -> None:
+    def _alarm_unkept(self, alarm: Alarm, reason: str) -> None:
+        self.publish(AlarmUnkept(device=alarm.device, notify=alarm.notify, reason=reason))
+
+    def publish(self, event: PlatformEvent) -> None:
+        """Give an event to every reader."""
         for reader in tuple(self._readers):
             reader.put(event)
 

@@ -14,7 +14,7 @@ from gb28181.manscdp.codec import encode
 from gb28181.manscdp.schema import Message
 from gb28181.platform import Platform
 from gb28181.testing.simulation import SimulatedDevice, Simulation
-from sip.endpoint import SipEndpoint
+from sip.endpoint import IncomingRequest, SipEndpoint
 from sip.errors import SubscriptionRejected
 from sip.message import Headers, Request
 
@@ -87,7 +87,7 @@ async def test_many_changes_are_told_in_several_small_notifications(gb: Simulati
     world = await build(gb, channels=40)
     await world.camera.stop()
     await gb.until(lambda: set(world.seen.values()) == {"OFF"}, within=10)
-    ledger = world.upper.subscriptions.ledger[world.lower.id]
+    ledger = world.upper.device(world.lower.id).subscriptions[0]
     assert ledger.notified > 3
     datagrams = [one for one in gb.network.trace if one.kind == "udp" and one.fate == "sent"]
     assert max(one.size for one in datagrams) < 3000
@@ -99,7 +99,7 @@ async def test_the_subscription_is_refreshed_and_outlives_its_first_time(gb: Sim
     assert len(world.link.publisher) == 1
     await world.camera.stop()
     await gb.until(lambda: set(world.seen.values()) == {"OFF"}, within=5)
-    assert world.upper.subscriptions.ledger[world.lower.id].state == "accepted"
+    assert world.upper.device(world.lower.id).subscriptions[0].state == "accepted"
 
 
 async def test_a_lower_that_restarts_is_subscribed_to_again(gb: Simulation) -> None:
@@ -114,10 +114,16 @@ async def test_a_lower_that_restarts_is_subscribed_to_again(gb: Simulation) -> N
 
 async def test_a_peer_that_cannot_be_subscribed_to_is_not_asked_again(gb: Simulation) -> None:
     platform = await gb.platform(subscribes_to=lambda device_id: True)
-    camera = await gb.device("plain", platform=platform)
-    await camera.registered()
-    await gb.until(lambda: platform.subscriptions.ledger[camera.id].state == "refused", within=5)
-    assert "405" in platform.subscriptions.ledger[camera.id].reason
+    camera = await gb.scripted()
+
+    async def refuse(incoming: IncomingRequest) -> None:
+        incoming.respond(405)
+
+    camera.on_message = refuse
+    await camera.register()
+    ledger = platform.device(camera.id).subscriptions[0]
+    await gb.until(lambda: ledger.state == "refused", within=5)
+    assert "405" in ledger.reason
     await gb.advance(minutes=10)
     subscribes = [one for one in gb.network.trace if b"SUBSCRIBE sip:" in one.data[:20]]
     assert len(subscribes) <= 1
