@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Unpack
 
+from .errors import DeviceNotOnline
 from .live import Backoff, LiveHost, Play
+from .playback import Playback
+from .recorded import RecordingHost
 from .streams import StreamKey, StreamKind
 from .talk import Talk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from .manscdp.catalog import CatalogItem
+    from .manscdp.config import SnapShotConfig
+    from .manscdp.control import DragZoom, HomePosition
+    from .manscdp.device_config import ConfigDownloadResponse
+    from .manscdp.device_status import DeviceStatusResponse
+    from .manscdp.preset import Preset
+    from .manscdp.ptz_state import CruiseTrack, CruiseTrackResponse, PtzPositionResponse
+    from .manscdp.storage import SdCard
     from .media.source import MediaSource
+    from .outcome import Outcome
+    from .ptz import PtzCommand
+    from .records import Records
+    from .remote_device import RemoteDevice
+    from .settings import ConfigBlock
+    from .subscriptions import Subscription
     from .talk import Broadcast
 
 
-class ChannelHost(LiveHost, Protocol):
+class ChannelHost(LiveHost, RecordingHost, Protocol):
     """What a channel needs of its platform."""
 
     def channel_item(self, channel_id: str) -> CatalogItem | None:
         """The catalogue's line for the channel."""
 
-    def channel_online(self, channel_id: str) -> bool:
-        """Whether its device is registered and lists it as ON."""
-
     def broadcast(self, channel_ids: Sequence[str], source: MediaSource) -> Broadcast:
         """One voice to the loudspeakers of several cameras."""
+
+    def owner_of(self, channel_id: str) -> RemoteDevice | None:
+        """The device that lists the channel."""
 
 
 class Channel:
@@ -60,6 +77,202 @@ class Channel:
             retry: How to pace the tries of ``async for``; the default is 1 to 30 seconds.
         """
         return Play(self._host, StreamKey(self.id, stream), retry or Backoff())
+
+    def play_back(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        records: Sequence[tuple[datetime, datetime]] | None = None,
+    ) -> Playback:
+        """A recording on its disk, steered as a tape: ``async with``.
+
+        Args:
+            start: Aware; any zone, and that of ``position`` from then on.
+            end: Aware.
+            records: What is on the disk, when that is known already; else the device is asked.
+
+        Raises:
+            ConfigError: A time has no zone, or the end is not after the start.
+        """
+        return Playback(self._host, self.id, start, end, records=records)
+
+    # What RemoteDevice does for its channel; the docstrings are there. Without a device that lists
+    # it, each raises DeviceNotOnline.
+
+    async def records(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        kind: str = "all",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Records:
+        """Search for recordings: ``.items .complete .gaps .missing``. Times are aware."""
+        device = self._device
+        return await device.records(start, end, target=self.id, kind=kind, progress=progress)
+
+    async def device_status(self) -> DeviceStatusResponse:
+        """Ask for its state."""
+        return await self._device.device_status(target=self.id)
+
+    async def presets(self, *, insist: bool = False) -> tuple[Preset, ...]:
+        """Ask which presets there are."""
+        return await self._device.presets(target=self.id, insist=insist)
+
+    async def home_position(self, *, insist: bool = False) -> HomePosition | None:
+        """Ask where it goes when nobody moves it."""
+        return await self._device.home_position(target=self.id, insist=insist)
+
+    async def cruise_tracks(self, *, insist: bool = False) -> tuple[CruiseTrack, ...]:
+        """Ask which cruise tracks there are."""
+        return await self._device.cruise_tracks(target=self.id, insist=insist)
+
+    async def cruise_track(self, number: int, *, insist: bool = False) -> CruiseTrackResponse:
+        """Ask for the points of a cruise track, numbered from 0."""
+        return await self._device.cruise_track(number, target=self.id, insist=insist)
+
+    async def ptz_position(self, *, insist: bool = False) -> PtzPositionResponse:
+        """Ask where it looks."""
+        return await self._device.ptz_position(target=self.id, insist=insist)
+
+    async def sd_cards(self, *, insist: bool = False) -> tuple[SdCard, ...]:
+        """Ask how its memory cards do."""
+        return await self._device.sd_cards(target=self.id, insist=insist)
+
+    async def configuration(self, *blocks: str, insist: bool = False) -> ConfigDownloadResponse:
+        """Read blocks of its configuration, by the names of the standard."""
+        return await self._device.configuration(*blocks, target=self.id, insist=insist)
+
+    async def control(
+        self,
+        command: PtzCommand,
+        *,
+        preset_name: str | None = None,
+        cruise_track_name: str | None = None,
+        verify: bool = False,
+        insist: bool = False,
+    ) -> Outcome:
+        """Send a command of ``Ptz``, such as ``Ptz.up(speed=64)``."""
+        return await self._device.control(
+            command,
+            target=self.id,
+            preset_name=preset_name,
+            cruise_track_name=cruise_track_name,
+            verify=verify,
+            insist=insist,
+        )
+
+    async def look_at(
+        self,
+        *,
+        pan: float | None = None,
+        tilt: float | None = None,
+        zoom: float | None = None,
+        verify: bool = False,
+        insist: bool = False,
+    ) -> Outcome:
+        """Turn to a position in degrees and times (2022)."""
+        return await self._device.look_at(
+            pan=pan, tilt=tilt, zoom=zoom, target=self.id, verify=verify, insist=insist
+        )
+
+    async def drag_zoom(
+        self, box: DragZoom, *, out: bool = False, verify: bool = False, insist: bool = False
+    ) -> Outcome:
+        """Magnify the box to the window, or with ``out`` shrink the window into the box."""
+        device = self._device
+        return await device.drag_zoom(box, out=out, target=self.id, verify=verify, insist=insist)
+
+    async def set_home_position(
+        self, position: HomePosition, *, verify: bool = False, insist: bool = False
+    ) -> Outcome:
+        """Set where it goes when nobody moves it, or switch that off."""
+        return await self._device.set_home_position(
+            position, target=self.id, verify=verify, insist=insist
+        )
+
+    async def track(
+        self,
+        mode: str,
+        *,
+        area: DragZoom | None = None,
+        panorama: str | None = None,
+        insist: bool = False,
+    ) -> Outcome:
+        """Follow a target: ``Auto``, ``Manual`` with an area, or ``Stop`` (2022)."""
+        return await self._device.track(
+            mode, area=area, panorama=panorama, target=self.id, insist=insist
+        )
+
+    async def record(
+        self,
+        *,
+        on: bool = True,
+        stream_number: int | None = None,
+        verify: bool = False,
+        insist: bool = False,
+    ) -> Outcome:
+        """Let the device record it, or stop."""
+        return await self._device.record(
+            on=on, stream_number=stream_number, target=self.id, verify=verify, insist=insist
+        )
+
+    async def guard(
+        self, *, on: bool = True, verify: bool = False, insist: bool = False
+    ) -> Outcome:
+        """Set the guard, or reset it."""
+        return await self._device.guard(on=on, target=self.id, verify=verify, insist=insist)
+
+    async def reset_alarm(
+        self,
+        *,
+        method: str | None = None,
+        alarm_type: str | None = None,
+        verify: bool = False,
+        insist: bool = False,
+    ) -> Outcome:
+        """Reset its alarm."""
+        return await self._device.reset_alarm(
+            method=method, alarm_type=alarm_type, target=self.id, verify=verify, insist=insist
+        )
+
+    async def force_key_frame(self, *, insist: bool = False) -> Outcome:
+        """Ask for a key frame at once."""
+        return await self._device.force_key_frame(target=self.id, insist=insist)
+
+    async def format_sd_card(
+        self, card: int = 0, *, verify: bool = False, insist: bool = False
+    ) -> Outcome:
+        """Format a memory card, numbered from 1; 0 is all of them (2022)."""
+        device = self._device
+        return await device.format_sd_card(card, target=self.id, verify=verify, insist=insist)
+
+    async def configure(
+        self, *, verify: bool = False, insist: bool = False, **block: Unpack[ConfigBlock]
+    ) -> Outcome:
+        """Set one block of its configuration, named as in ``DeviceConfig``."""
+        return await self._device.configure(target=self.id, verify=verify, insist=insist, **block)
+
+    async def take_snapshots(self, config: SnapShotConfig, *, insist: bool = False) -> Outcome:
+        """Let it take pictures and upload them (2022)."""
+        return await self._device.take_snapshots(config, target=self.id, insist=insist)
+
+    async def subscribe_position(self, interval: int = 5) -> Subscription:
+        """Subscribe to its position, told every ``interval`` seconds."""
+        return await self._device.subscribe_position(interval, target=self.id)
+
+    async def subscribe_ptz_position(self) -> Subscription:
+        """Subscribe to where it looks (2022)."""
+        return await self._device.subscribe_ptz_position(target=self.id)
+
+    @property
+    def _device(self) -> RemoteDevice:
+        self._host.check()
+        device = self._host.owner_of(self.id)
+        if device is None:
+            raise DeviceNotOnline(self.id, "is listed by no device")
+        return device
 
     def broadcast(self, source: MediaSource) -> Broadcast:
         """Our voice at its loudspeaker: ``async with``; see ``Platform.broadcast``."""

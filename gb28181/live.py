@@ -83,28 +83,16 @@ class Live:
 
     async def packets(self) -> AsyncIterator[av.Packet[av.stream.Stream]]:
         """``av.Packet`` objects with a time base of 1/90000. Needs the extra ``media``."""
-        from .media.packets import unit_to_packet
-
-        async for unit in self.units():
-            yield unit_to_packet(unit)
+        async for packet in packets_of(self.units()):
+            yield packet
 
     async def frames(self) -> AsyncIterator[np.ndarray[Any, Any]]:
         """Decoded pictures as numpy arrays, height x width x 3, rgb24. Needs ``media``.
 
         Decoding starts at a key frame and runs in a thread, one unit at a time.
         """
-        from .media.packets import Decoder, frame_to_rgb
-
-        decoder: Decoder | None = None
-        async for unit in self.units():
-            if unit.kind is not MediaKind.VIDEO:
-                continue
-            if decoder is None or decoder.codec is not unit.codec or unit.is_discontinuous:
-                if not unit.is_key:
-                    continue
-                decoder = Decoder(unit.codec)
-            for frame in await asyncio.to_thread(decoder.decode, unit):
-                yield frame_to_rgb(cast("av.VideoFrame", frame))  # a video decoder gives no other
+        async for frame in frames_of(self.units()):
+            yield frame
 
     def close(self) -> None:
         """Give the share back. Idempotent."""
@@ -194,6 +182,32 @@ class Play:
             lasted = asyncio.get_running_loop().time() - opened_at
             attempt = 1 if lasted > self._retry.longest else attempt + 1
             await asyncio.sleep(self._retry.delay(attempt))
+
+
+async def packets_of(
+    units: AsyncIterator[AccessUnit],
+) -> AsyncIterator[av.Packet[av.stream.Stream]]:
+    """Units as ``av.Packet`` objects."""
+    from .media.packets import unit_to_packet
+
+    async for unit in units:
+        yield unit_to_packet(unit)
+
+
+async def frames_of(units: AsyncIterator[AccessUnit]) -> AsyncIterator[np.ndarray[Any, Any]]:
+    """The pictures of units, decoded in a thread from a key frame on."""
+    from .media.packets import Decoder, frame_to_rgb
+
+    decoder: Decoder | None = None
+    async for unit in units:
+        if unit.kind is not MediaKind.VIDEO:
+            continue
+        if decoder is None or decoder.codec is not unit.codec or unit.is_discontinuous:
+            if not unit.is_key:
+                continue
+            decoder = Decoder(unit.codec)
+        for frame in await asyncio.to_thread(decoder.decode, unit):
+            yield frame_to_rgb(cast("av.VideoFrame", frame))  # a video decoder gives no other
 
 
 def of_both(first: Cause, second: Cause) -> Cause:

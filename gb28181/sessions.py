@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .deviations import of_session, of_stream
 from .errors import Gb28181Error, SessionLost
 from .live import lost, of_both
+from .media.moments import joined
 from .media.plan import SessionKind, SessionPlan, stream_attribute
 from .media.session import MediaSession, open_session
 from .media.stages import Reason
@@ -19,10 +21,12 @@ from .station import authority
 from .streams import StreamKey, StreamTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
     from .errors import Cause
     from .manscdp.media_status import MediaStatusNotify
+    from .media.moments import Span
     from .platform import Platform
     from .recorded import Wanted
     from .remote_device import RemoteDevice
@@ -145,11 +149,27 @@ class Sessions:
         if not meant:
             logger.info("%s: MediaStatus 121 fits none of %d sessions", device.id, len(ours))
         for session in meant:
-            self._platform.station.supervisor.spawn(
-                session.finish("MediaStatus 121"),
-                name=f"end of {session.channel_id}",
-                on_fault=lambda _: None,
-            )
+            self.spawn(session.finish("MediaStatus 121"), f"end of {session.channel_id}")
+
+    # ---- what playback and download need ----
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run something in the platform's group; its fault is logged and ends it alone."""
+        return self._platform.station.supervisor.spawn(work, name=name, on_fault=lambda _: None)
+
+    async def spans(self, channel_id: str, start: float, end: float) -> list[Span]:
+        """What is on a channel's disk; empty when its device does not say."""
+        device = self._platform.owner_of(channel_id)
+        if device is None:
+            return []
+        begin, until = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
+        try:
+            found = await device.records(begin, until, target=channel_id)
+        except Gb28181Error as error:
+            logger.info("%s: its recordings are not known: %s", channel_id, error)
+            return []
+        spans = [(one.start.timestamp(), one.end.timestamp()) for one in found.items]
+        return joined(spans, start, end)
 
     # ---- opening ----
 
