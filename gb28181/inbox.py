@@ -69,6 +69,7 @@ class Inbox:
         request, flow = incoming.request, incoming.flow
         sender_id = self._sender_of(incoming)
         status = self._platform.heard(sender_id, flow)
+        self._platform.watch.message(sender_id, request, is_trusted=status == 200)
         if status != 200:
             self.counters["not-registered"] += 1
             incoming.respond(status)
@@ -79,8 +80,6 @@ class Inbox:
             incoming.respond(200 if is_empty else 415)
             return None
         device = self._platform.device(sender_id)
-        if sender_id != user_of(incoming):
-            device.quirks_seen.note("From is not the device", self._now())
         decoded = self._read(device, request.body)
         if decoded is None:
             incoming.respond(400)
@@ -145,6 +144,7 @@ class Inbox:
         self, device: RemoteDevice, message: Message, *, by_message: bool
     ) -> Coroutine[Any, Any, None] | None:
         if isinstance(message, KeepaliveNotify):
+            self._platform.heartbeat(device)
             return None
         platform = self._platform
         platform.subscriptions.heard(device, message, by_message=by_message)

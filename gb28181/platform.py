@@ -7,6 +7,7 @@ import inspect
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ from .alarms import AlarmHandler, Alarms
 from .arming import Arming
 from .channel import Channel
 from .commands import Commands
-from .dispatch import ALLOW
+from .deviations import Watch
+from .dispatch import ALLOW, user_of
 from .edition import Edition
 from .errors import Cause, Gb28181Error, PlatformFailed
 from .events import (
@@ -34,6 +36,7 @@ from .quirks import Quirks
 from .registrar import (
     Moved,
     Offline,
+    OfflineCause,
     Refreshed,
     Registered,
     Registrar,
@@ -179,6 +182,7 @@ class Platform:
             linger=linger,
         )
         self.talks = Talks(self)
+        self.watch = Watch(self.devices, self.registrar.devices_at, self._now)
         self._password_for = password_for
         self._quirks_for = quirks_for or (lambda device_id: Quirks())
         self._asks_catalog = asks_catalog
@@ -201,6 +205,7 @@ class Platform:
         await self.station.start()
         self.station.dispatcher.attach(self)
         self.station.endpoint.on_flow_lost(self._flow_lost)
+        self.station.endpoint.stack.on_malformed = self.watch.malformed
         self.station.supervisor.spawn(self._timers(), name=f"{self.station.name} timers")
         self.station.supervisor.spawn(self.commands.run(), name=f"{self.station.name} commands")
         if self._asks_catalog:
@@ -354,6 +359,7 @@ class Platform:
             case "MESSAGE" | "NOTIFY":
                 return self.inbox.take(incoming)
             case "OPTIONS":
+                self.watch.saw(user_of(incoming), ["OPTIONS probes"])
                 incoming.respond(200, headers=[("Allow", ALLOW)])
             case "INVITE":
                 self.talks.handle(incoming)
@@ -386,6 +392,7 @@ class Platform:
         if result.event is not None:
             self.refused.pop(device_id, None)
             self._apply(result.event)
+        self.watch.register(device_id, request, flow)
         self._wake.set()
 
     def heard(self, sender_id: str, flow: Flow) -> int:
@@ -396,6 +403,14 @@ class Platform:
         if result.event is not None:
             self._apply(result.event)
         return result.status
+
+    def heartbeat(self, device: RemoteDevice) -> None:
+        """Take a heartbeat."""
+        binding, now = device.binding, self._now()
+        if binding is not None:
+            self.watch.heartbeat(device.id, binding.keepalive_interval)
+            if device.quirks.outlives_expiry:
+                self.registrar.restore([replace(binding, expires_at=now + binding.expires)], now)
 
     def take_notification(self, device: RemoteDevice, notification: Notification) -> None:
         """Take a NOTIFY of a subscription of ours."""
@@ -419,6 +434,9 @@ class Platform:
             case Offline():
                 self._went(event)
             case Refreshed() | Moved():
+                if isinstance(event, Moved):
+                    binding = event.binding
+                    self.watch.move(binding.device_id, event.previous.flow, binding.flow)
                 self.subscriptions.move(self.device(event.binding.device_id))
                 self.sessions.move(self.device(event.binding.device_id))
                 logger.debug("%s: %s", event.binding.device_id, type(event).__name__)
@@ -465,6 +483,8 @@ class Platform:
             evidence={"address": "{}:{}".format(*event.binding.flow.remote)},
         )
         logger.warning("%s is offline: %s", device.id, cause.sentence)
+        if event.cause is OfflineCause.SILENT:
+            self.watch.silence(device.id)
         self.commands.peer_lost(device.id)
         self.subscriptions.end(device)
         self._end_sessions(device, cause)
