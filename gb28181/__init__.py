@@ -38,11 +38,13 @@ if TYPE_CHECKING:
     from .serving import DeviceChannel
     from .share import IdMap, Share
     from .streams import StreamKind
+    from .talk import Broadcast, Talk
 
 _HOME = {
     "Alarm": "events",
     "AnswerIncomplete": "errors",
     "Backoff": "live",
+    "Broadcast": "talk",
     "Cascade": "cascade",
     "CatalogChanged": "events",
     "Cause": "errors",
@@ -78,6 +80,7 @@ _HOME = {
     "Share": "share",
     "SsrcsExhausted": "errors",
     "StreamKind": "streams",
+    "Talk": "talk",
     "Upper": "cascade",
 }
 
@@ -85,6 +88,7 @@ __all__ = [
     "Alarm",
     "AnswerIncomplete",
     "Backoff",
+    "Broadcast",
     "Cascade",
     "CatalogChanged",
     "Cause",
@@ -120,6 +124,7 @@ __all__ = [
     "Share",
     "SsrcsExhausted",
     "StreamKind",
+    "Talk",
     "Upper",
 ]
 
