@@ -421,6 +421,9 @@ class Device:
         if self._is_booting and incoming.call is None:
             incoming.respond(503)
             return None
+        if incoming.method == "INFO" or (incoming.call is not None and incoming.method == "INVITE"):
+            self.serving.in_dialog(incoming)
+            return None
         return self.answers.handle(incoming)
 
     @property
