@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .answers import CONTENT_TYPES
@@ -31,9 +32,10 @@ from .manscdp.notices import (
 from .manscdp.position import MobilePositionNotify, MobilePositionResponse, PositionItem
 from .manscdp.ptz_state import PtzPositionNotify
 from .manscdp.unknown import UnknownCommand as UnknownMessage
+from .unhurried import LONG_BODY, decode_long
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from typing import Any
 
     from sip.endpoint import IncomingRequest, Notification
@@ -80,14 +82,21 @@ class Inbox:
             incoming.respond(200 if is_empty else 415)
             return None
         device = self._platform.device(sender_id)
-        decoded = self._read(device, request.body)
+        if len(request.body) > LONG_BODY:
+            return self._later(device, request.body, partial(self._hand_on, device, incoming))
+        return self._hand_on(device, incoming, self._read(device, request.body))
+
+    def _hand_on(
+        self, device: RemoteDevice, incoming: IncomingRequest, decoded: Decoded | None
+    ) -> Coroutine[Any, Any, None] | None:
         if decoded is None:
             incoming.respond(400)
             return None
         # 9.3.3.1: the SIP answer says "received", at once and without a body.
         incoming.respond(200)
         if isinstance(decoded.message, MediaStatusNotify):
-            self._platform.sessions.media_status(device, decoded.message, request.call_id)
+            call_id = incoming.request.call_id
+            self._platform.sessions.media_status(device, decoded.message, call_id)
             return None
         return self._serve(device, decoded.message, by_message=True)
 
@@ -96,15 +105,37 @@ class Inbox:
         self._platform.heard(device.id, notification.flow)
         if not notification.body:
             return
-        decoded = self._read(device, notification.body)
-        if decoded is None:
-            notification.respond(400)
-            return
-        work = self._serve(device, decoded.message, by_message=False)
+        body, take = notification.body, partial(self._notified, device, notification)
+        is_long = len(body) > LONG_BODY
+        work = self._later(device, body, take) if is_long else take(self._read(device, body))
         if work is not None:
             self._platform.station.supervisor.spawn(
                 work, name=f"notification of {device.id}", on_fault=lambda _: None
             )
+
+    def _notified(
+        self, device: RemoteDevice, notification: Notification, decoded: Decoded | None
+    ) -> Coroutine[Any, Any, None] | None:
+        if decoded is None:
+            notification.respond(400)
+            return None
+        return self._serve(device, decoded.message, by_message=False)
+
+    async def _later(
+        self,
+        device: RemoteDevice,
+        body: bytes,
+        take: Callable[[Decoded | None], Coroutine[Any, Any, None] | None],
+    ) -> None:
+        """Take a long body once it is read; others are served meanwhile."""
+        try:
+            decoded = await decode_long(body, hint_charset=device.charset)
+        except MalformedCommand as error:
+            work = take(self._refuse(device, error))
+        else:
+            work = take(self._note(device, decoded))
+        if work is not None:
+            await work
 
     def _sender_of(self, incoming: IncomingRequest) -> str:
         platform = self._platform
@@ -119,14 +150,19 @@ class Inbox:
 
     def _read(self, device: RemoteDevice, body: bytes) -> Decoded | None:
         """Decode, and note what had to be bent; None for what deserves a 400."""
-        now = self._now()
         try:
-            decoded = decode(body, hint_charset=device.charset)
+            return self._note(device, decode(body, hint_charset=device.charset))
         except MalformedCommand as error:
-            self.counters["malformed"] += 1
-            device.quirks_seen.note("a body that cannot be read", now)
-            logger.info("%s: command refused: %s", device.id, error)
-            return None
+            return self._refuse(device, error)
+
+    def _refuse(self, device: RemoteDevice, error: MalformedCommand) -> Decoded | None:
+        self.counters["malformed"] += 1
+        device.quirks_seen.note("a body that cannot be read", self._now())
+        logger.info("%s: command refused: %s", device.id, error)
+        return None
+
+    def _note(self, device: RemoteDevice, decoded: Decoded) -> Decoded | None:
+        now = self._now()
         device.charset = decoded.charset
         if decoded.repairs:
             device.quirks_seen.note_repairs(decoded.repairs, now)

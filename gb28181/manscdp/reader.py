@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from operator import attrgetter
 from typing import Any
@@ -17,6 +17,8 @@ from .values import EXTENSION, FLAG, INTEGER, Kind
 MAX_DEPTH = 16
 """Elements nested deeper are refused; the standard needs seven levels."""
 
+_AHEAD = 100  # items read at a time
+_ITEM_DEPTH = 3
 _FEW = 4  # values of an instance that is likely to come again
 _MAX_SHAPES = 16  # different sequences of elements in the items of one message
 _tag, _text, _tail = attrgetter("tag"), attrgetter("text"), attrgetter("tail")
@@ -52,7 +54,7 @@ class _Shape:
 class Reader:
     """Makes one message out of a tree and counts what it had to bend for it."""
 
-    __slots__ = ("_has_attributes", "_made", "_note", "_shapes")
+    __slots__ = ("_has_attributes", "_made", "_note", "_ready", "_shapes")
 
     def __init__(self, repairs: Repairs, *, has_attributes: bool = True) -> None:
         """Begin a message.
@@ -64,6 +66,7 @@ class Reader:
         self._note = repairs.note
         self._made: dict[tuple[Any, ...], Any] = {}
         self._shapes: dict[tuple[Any, ...], _Shape | None] = {}
+        self._ready: dict[Node, Any] = {}
         self._has_attributes = has_attributes
 
     def read(self, node: Node, plan: Plan, depth: int = 1) -> Any:
@@ -89,6 +92,27 @@ class Reader:
         if plan.lift is not None:
             plan.lift(values)
         return self._make(plan.cls, values) if plan.is_small else plan.cls(**values)
+
+    def read_ahead(self, node: Node, plan: Plan) -> Iterator[None]:
+        """Read the items of a message before the message itself, a few between two yields."""
+        for around in (node, *node):
+            inner = plan.group.groups.get(local_name(around).lower())
+            group = plan.group if around is node else inner
+            if group is None:
+                continue
+            for place, item in enumerate(around, start=1):
+                slot = group.slots.get(local_name(item).lower())
+                if slot is not None and slot.is_many and slot.plan is not None:
+                    self._ready[item] = self._item(item, slot.plan, _ITEM_DEPTH)
+                if place % _AHEAD == 0:
+                    yield
+
+    def _item(self, node: Node, plan: Plan, depth: int) -> Any:
+        """Read one of many."""
+        item = self._ready.pop(node, None) if self._ready else None
+        if item is None:
+            item = self._swift(node, plan)
+        return self.read(node, plan, depth) if item is None else item
 
     def _make(self, cls: type[Any], values: dict[str, Any]) -> Any:
         """Make an instance, or take one that is the same: thousands of items differ little."""
@@ -227,10 +251,7 @@ class Reader:
     ) -> None:
         """Read an element that has a class of its own."""
         if slot.is_many:
-            item = self._swift(node, plan)
-            values.setdefault(slot.attribute, []).append(
-                self.read(node, plan, depth) if item is None else item
-            )
+            values.setdefault(slot.attribute, []).append(self._item(node, plan, depth))
             return
         value = self.read(node, plan, depth)
         if value is plan.empty:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element as Node
 
@@ -18,6 +18,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _REFERENCE = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6}));")
 _LONE = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});)")
 _MAX_OPEN = 12
+_TAGS_AT_A_TIME = 1000
 _MAX_SENTENCES = 100
 _OTHERS = "other repairs, not listed"
 
@@ -62,10 +63,11 @@ class Vocabulary:
         return name.lower() in self.leaves or name.lower() in self.containers
 
 
-def repair(text: str, vocabulary: Vocabulary, repairs: Repairs) -> Node:
+def repair(text: str, vocabulary: Vocabulary, repairs: Repairs) -> Generator[None, None, Node]:
     """Build a tree from broken XML, keeping all that can be told apart.
 
-    An ``Item`` that the end of the body cuts off is dropped; the whole ones stay.
+    An ``Item`` that the end of the body cuts off is dropped; the whole ones stay. Yields now and
+    then; the tree is what it returns.
 
     Raises:
         MalformedCommand: There is no root element of the standard.
@@ -73,7 +75,7 @@ def repair(text: str, vocabulary: Vocabulary, repairs: Repairs) -> Node:
     cleaned, controls = _CONTROL.subn("", text)
     if controls:
         repairs.note("control characters removed", controls)
-    root = _Repair(_without_markup(cleaned), vocabulary, repairs).run()
+    root = yield from _Repair(_without_markup(cleaned), vocabulary, repairs).run()
     if not repairs:
         repairs.note("malformed XML read as far as it goes")
     return root
@@ -88,12 +90,14 @@ class _Repair:
         self._repairs = repairs
         self._open: list[Node] = []
 
-    def run(self) -> Node:
+    def run(self) -> Generator[None, None, Node]:
         start = self._find_root()
         root = Node(_local(start[2]))
         self._open = [root]
         position = start.end()
-        for tag in _TAG.finditer(self._text, position):
+        for number, tag in enumerate(_TAG.finditer(self._text, position), start=1):
+            if number % _TAGS_AT_A_TIME == 0:
+                yield
             self._add_text(self._text[position : tag.start()])
             position = tag.end()
             self._tag(tag)
