@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, Unpack
 
+from .download import Download
 from .errors import DeviceNotOnline
 from .live import Backoff, LiveHost, Play
 from .playback import Playback
@@ -14,6 +15,9 @@ from .talk import Talk
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
+    from pathlib import Path
+
+    from .download import Downloaded, DownloadProgress
 
     from .manscdp.catalog import CatalogItem
     from .manscdp.config import SnapShotConfig
@@ -96,6 +100,36 @@ class Channel:
             ConfigError: A time has no zone, or the end is not after the start.
         """
         return Playback(self._host, self.id, start, end, records=records)
+
+    async def download(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        to: Path | str,
+        speed: int = 4,
+        progress: Callable[[DownloadProgress], object] | None = None,
+        patience: float = 600.0,
+    ) -> Downloaded:
+        """Fetch a recording from its disk into an MP4 file; resumes after a break. Needs ``media``.
+
+        Args:
+            start: Aware; any zone.
+            end: Aware.
+            to: The file; it can be played while it grows.
+            speed: How many times faster than real time the device is asked to send.
+            progress: Is called some times a second; must not block.
+            patience: Seconds without progress after which it is given up, with what there is.
+
+        Raises:
+            ConfigError: A time has no zone, or the end is not after the start.
+            SessionLost: Nothing at all could be had.
+            OSError: The file cannot be written.
+        """
+        return await Download(
+            self._host, self.id, start, end,
+            to=to, speed=speed, progress=progress, patience=patience,
+        ).run()  # fmt: skip
 
     # What RemoteDevice does for its channel; the docstrings are there. Without a device that lists
     # it, each raises DeviceNotOnline.

@@ -165,7 +165,7 @@ class Playback:
 
     def moment_of(self, unit: AccessUnit) -> datetime:
         """The moment that a unit which was just read shows."""
-        return self._datetime(self._now.clock.moment(unit.pts))
+        return self._datetime(self._now.clock.moment(unit.dts))
 
     async def units(self) -> AsyncIterator[AccessUnit]:
         """Access units as they come, up to the end of the recording. Needs no PyAV.
@@ -479,7 +479,7 @@ class _Jump:
             if is_near:
                 self.verdict, self.seen = Verdict.VERIFIED, moment
             elif self._has_begun_anew(moment, clock):
-                clock.anchor(unit.pts, self.target)
+                clock.anchor(unit.dts, self.target)
                 clock.position = self.target
                 self.verdict, self.seen = Verdict.ACCEPTED, self.target
             else:

@@ -24,7 +24,8 @@ class RecordingClock:
 
     The first picture shows the start that was asked for, or the next piece of recording when
     nothing lies there. From then on time stamps count, whichever of these a device does at a gap:
-    it jumps by the length of the gap, it goes on as if there were none, or it starts anew.
+    it jumps by the length of the gap, it goes on as if there were none, or it starts anew. Decoding
+    times count, as they are in order also where pictures are not.
     """
 
     def __init__(self, start: float, *, spans: Sequence[Span] = ()) -> None:
@@ -45,10 +46,10 @@ class RecordingClock:
     def note(self, unit: AccessUnit) -> float:
         """Take the next picture; return its moment."""
         if self._last is None:
-            self._anchor = (unit.pts, self._anchor[1])
-        moment = self.moment(unit.pts)
+            self._anchor = (unit.dts, self._anchor[1])
+        moment = self.moment(unit.dts)
         before, self.position = self.position, moment
-        self._last = unit.pts
+        self._last = unit.dts
         if before is None:
             self.jumped = False
             return moment
@@ -58,17 +59,17 @@ class RecordingClock:
         real = self.recorded(moment)
         if real - moment > _TOLERANCE and not self.jumped:
             # Time stamps run on into a gap: this device passes over gaps without a word.
-            self.anchor(unit.pts, real)
+            self.anchor(unit.dts, real)
             self.position = real
         return self.position
 
-    def moment(self, pts: int) -> float:
+    def moment(self, ticks: int) -> float:
         """The moment that a time stamp stands for now."""
-        return self._anchor[1] + (pts - self._anchor[0]) / _TICKS * self.factor
+        return self._anchor[1] + (ticks - self._anchor[0]) / _TICKS * self.factor
 
-    def anchor(self, pts: int, moment: float) -> None:
+    def anchor(self, ticks: int, moment: float) -> None:
         """Say what a time stamp stands for: those of the device start anew."""
-        self._anchor = (pts, moment)
+        self._anchor = (ticks, moment)
 
     def stretch(self, factor: float) -> None:
         """From the last picture on a second of time stamps holds so much recording."""

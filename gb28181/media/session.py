@@ -110,6 +110,12 @@ class MediaSession:
         return "" if self.answer is None else self._media_host(self.answer.address)
 
     @property
+    def announced_size(self) -> int | None:
+        """The bytes of the file, by ``a=filesize`` of the answer; None when it does not say."""
+        text = "" if self.answer is None else self.answer.attributes.get("filesize", "").strip()
+        return int(text[:18]) if text.isascii() and text.isdigit() else None
+
+    @property
     def ack_repeats(self) -> int:
         """How often the peer repeated its 200 after our ACK."""
         if self.call is not None:
