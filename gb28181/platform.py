@@ -297,7 +297,7 @@ class Platform:
 
         Args:
             channel_ids: Cameras, devices, or voice outputs (type 137).
-            source: Whose G.711 sound is sent; ``gb28181.media.source.file_clip`` of a file.
+            source: Whose G.711 sound is sent; ``gb28181.media.source.voice_clip`` of a file.
 
         Raises:
             ValueError: The source has no G.711 sound.

@@ -29,14 +29,16 @@ Timed = tuple[AccessUnit, int]
 """A unit and how long it lasts, in ticks."""
 
 
-def describe_file(path: Path) -> tuple[Codec | None, Codec | None, float | None]:
+def describe_file(
+    path: Path, *, voice: bool = False
+) -> tuple[Codec | None, Codec | None, float | None]:
     """Return the codecs that ``read_file`` will give, and the length in seconds if known.
 
     Raises:
         ConfigError: The file cannot be read, or has neither pictures nor sound.
     """
     with _open(path) as container:
-        tracks = _tracks(container, path)
+        tracks = _tracks(container, path, voice=voice)
         length = container.duration
     codecs = {track.codec.kind: track.codec for track in tracks.values()}
     return (
@@ -46,10 +48,11 @@ def describe_file(path: Path) -> tuple[Codec | None, Codec | None, float | None]
     )
 
 
-def read_file(path: Path) -> Generator[Timed, None, None]:
+def read_file(path: Path, *, voice: bool = False) -> Generator[Timed, None, None]:
     """Read a file once; ``dts`` begins at 0 and never falls.
 
-    What cannot be decoded, and what lies before the first key frame, is left out.
+    What cannot be decoded, and what lies before the first key frame, is left out. With ``voice``
+    only the sound is read, and always as G.711A.
 
     Raises:
         ConfigError: The file cannot be read.
@@ -57,7 +60,7 @@ def read_file(path: Path) -> Generator[Timed, None, None]:
     from av.error import FFmpegError
 
     with _open(path) as container:
-        tracks = _tracks(container, path)
+        tracks = _tracks(container, path, voice=voice)
         try:
             units = _merged(_demuxed(container, tracks), len(tracks))
             has_video = any(track.codec.kind is MediaKind.VIDEO for track in tracks.values())
@@ -205,22 +208,23 @@ def _open(path: Path) -> InputContainer:
         raise ConfigError(f"{path} cannot be read: {error}") from error
 
 
-def _tracks(container: InputContainer, path: Path) -> dict[int, _Track]:
+def _tracks(container: InputContainer, path: Path, *, voice: bool) -> dict[int, _Track]:
     """Choose the first pictures and the first sound; the key is the stream's index."""
     tracks: dict[int, _Track] = {}
-    for video in container.streams.video[:1]:
+    for video in container.streams.video[: 0 if voice else 1]:
         copied = {"h264": Codec.H264, "hevc": Codec.H265}.get(video.codec_context.name)
         tracks[video.index] = _CopiedVideo(video, copied) if copied else _CodedVideo(video)
     for audio in container.streams.audio[:1]:
         name = audio.codec_context.name
         if name == "pcm_alaw" and (audio.rate, audio.channels) == (G711_RATE, 1):
             tracks[audio.index] = _CopiedAudio(audio, Codec.PCMA)
-        elif name == "aac" and audio.rate in ADTS_RATES and audio.channels < 7:
+        elif name == "aac" and not voice and audio.rate in ADTS_RATES and audio.channels < 7:
             tracks[audio.index] = _CopiedAudio(audio, Codec.AAC)
         else:
             tracks[audio.index] = _CodedAudio(audio)
     if not tracks:
-        raise ConfigError(f"{path} has neither pictures nor sound")
+        what = "no sound" if voice else "neither pictures nor sound"
+        raise ConfigError(f"{path} has {what}")
     return tracks
 
 

@@ -160,13 +160,15 @@ class FileSource:
         audio: Codec | None,
         length: float | None,
         loop: bool,
+        voice: bool = False,
     ) -> None:
-        """Describe the file; use ``file_clip``, which looks into it."""
+        """Describe the file; use ``file_clip`` or ``voice_clip``, which look into it."""
         self.path = path
         self.video = video
         self.audio = audio
         self.duration = None if loop else length
         self._loop = loop
+        self._voice = voice
 
     async def units(self) -> AsyncIterator[AccessUnit]:
         """Return the units; see ``MediaSource``.
@@ -194,7 +196,7 @@ class FileSource:
         offset = 0
         while True:
             end = offset
-            for unit, duration in read_file(self.path):
+            for unit, duration in read_file(self.path, voice=self._voice):
                 yield _shifted(unit, offset)
                 end = max(end, offset + unit.dts + duration)
             if not self._loop or end == offset:
@@ -212,6 +214,20 @@ def file_clip(path: Path | str, *, loop: bool = True) -> FileSource:
 
     video, audio, length = describe_file(Path(path))
     return FileSource(Path(path), video=video, audio=audio, length=length, loop=loop)
+
+
+def voice_clip(path: Path | str, *, loop: bool = False) -> FileSource:
+    """Look into a file with sound and return that alone, as G.711A: an announcement.
+
+    Blocks while the file is opened.
+
+    Raises:
+        ConfigError: The file cannot be read, or has no sound.
+    """
+    from .reading import describe_file
+
+    _, audio, length = describe_file(Path(path), voice=True)
+    return FileSource(Path(path), video=None, audio=audio, length=length, loop=loop, voice=True)
 
 
 def looped(clip: Clip) -> Iterator[AccessUnit]:

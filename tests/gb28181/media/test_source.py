@@ -23,6 +23,7 @@ from gb28181.media.source import (
     file_clip,
     looped,
     pattern_clip,
+    voice_clip,
 )
 from rtp import nal
 from rtp.access_unit import AccessUnit, Codec
@@ -186,3 +187,20 @@ def test_unreadable_file_is_refused(tmp_path: Path) -> None:
     for name in ("a.mp4", "absent.mp4"):
         with pytest.raises(ConfigError, match=name):
             file_clip(tmp_path / name)
+
+
+async def test_an_announcement_is_the_sound_of_a_file_as_g711(tmp_path: Path) -> None:
+    write_file(tmp_path / "a.mp4", "libx264", "aac")
+    source = voice_clip(tmp_path / "a.mp4")
+    assert (source.video, source.audio) == (None, Codec.PCMA)
+    units = [unit async for unit in source.units()]
+    assert {unit.codec for unit in units} == {Codec.PCMA}
+    assert source.duration is not None
+    assert sum(len(unit.data) for unit in units) / 8000 == pytest.approx(source.duration, abs=0.1)
+
+
+def test_a_file_without_sound_is_no_announcement(tmp_path: Path) -> None:
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=size=176x144:d=1"]
+    subprocess.run([*command, str(tmp_path / "a.mp4")], check=True, capture_output=True)
+    with pytest.raises(ConfigError, match="has no sound"):
+        voice_clip(tmp_path / "a.mp4")
