@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gb28181.media.answer import Declined, Subject, answer_to, judge_offer
+from gb28181.media.answer import HISTORY, LIVE, Declined, Subject, answer_to, judge_offer
 from gb28181.sdp import MediaTransport, parse_sdp
 from gb28181.ssrc import Ssrc
 from sip.message import Headers, Request
@@ -73,6 +73,50 @@ def test_what_cannot_be_served_is_declined(request_: Request, status: int) -> No
     with pytest.raises(Declined) as told:
         judge_offer(request_)
     assert told.value.status == status
+
+
+PLAYBACK = UDP.replace("s=Play", "s=Playback").replace("t=0 0", "t=1714521600 1714525200")
+EVERY = LIVE | HISTORY
+
+
+def test_a_recording_is_played_where_it_is_served() -> None:
+    offer = judge_offer(invite(PLAYBACK), sessions=EVERY)
+    assert offer.is_history
+    answer = answer_to(offer, origin_id="3402", host="192.0.2.1", port=40000, ssrc=Ssrc(7), size=9)
+    read = parse_sdp(answer.to_bytes())
+    assert (read.name, read.start, read.end) == ("Playback", 1714521600, 1714525200)
+    assert read.attributes == {"filesize": "9"}
+    assert not judge_offer(invite(UDP), sessions=EVERY).is_history
+
+
+@pytest.mark.parametrize(
+    "times", ["0 0", "5 4", "5 5", "0 9", "5 999999999999999", "5 99999999999999999", "", "a b"]
+)
+def test_a_recording_needs_a_time_that_can_be(times: str) -> None:
+    body = PLAYBACK.replace("1714521600 1714525200", times)
+    with pytest.raises(Declined) as told:
+        judge_offer(invite(body), sessions=EVERY)
+    assert told.value.status == 488
+
+
+@pytest.mark.parametrize(
+    ("line", "speed"),
+    [("downloadspeed:4", 4.0), ("downloadspeed: 0.5", 0.5), ("downloadspeed:9999", 64.0),
+     ("downloadspeed:0", 1.0), ("downloadspeed:-1", 1.0), ("downloadspeed:x", 1.0), ("x", 1.0)],
+)  # fmt: skip
+def test_the_speed_of_a_download_is_read(line: str, speed: float) -> None:
+    body = PLAYBACK.replace("y=", f"a={line}\ny=")
+    assert judge_offer(invite(body), sessions=EVERY).download_speed == speed
+
+
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [("streamnumber:1", 1), ("streamnumber:0", 0), ("streamnumber:2", 2), ("stream:1", 1),
+     ("streamprofile:1", 1), ("streamMode:SUB", 1), ("streammode:main", 0), ("streamMode:x", 0),
+     ("streamnumber:99999999", 99), ("x:1", 0)],
+)  # fmt: skip
+def test_a_stream_is_selected_in_everybodys_words(line: str, number: int) -> None:
+    assert judge_offer(invite(UDP.replace("y=", f"a={line}\ny="))).stream_number == number
 
 
 def test_an_offer_without_a_content_type_is_read() -> None:
