@@ -20,7 +20,6 @@ from .errors import (
     NotSupported,
     RequestRejected,
 )
-from .manscdp.schema import find
 from .outcome import Outcome, Stage
 
 if TYPE_CHECKING:
@@ -304,10 +303,8 @@ def _refusal(result: ExchangeResult) -> str:
     said = getattr(part, "result", None)
     if said is None:
         return f"{part.root}/{part.cmd_type} without a Result"
-    reason = find(getattr(part, "extra", ()), "Reason")
-    return (
-        f"Result {said}: {reason.text}" if reason is not None and reason.text else f"Result {said}"
-    )
+    reason: str | None = getattr(part, "reason", None)
+    return f"Result {said}: {reason}" if reason else f"Result {said}"
 
 
 def _remarked(outcome: Outcome, remark: str) -> Outcome:
