@@ -442,7 +442,7 @@ class Device:
         await self.loudspeaker.called(notice)
 
     async def _catalog(self, query: CatalogQuery) -> None:
-        await self.answers.send_catalog(query, self.queries.catalog(query))
+        await self.answers.send_pages(*self.queries.catalog(query))
 
     async def _config_download(self, query: ConfigDownloadQuery) -> None:
         for answer in self.queries.config_download(query):

@@ -12,6 +12,7 @@ from sip.errors import SipError
 from sip.message import Headers, Request
 from sip.transport import is_literal
 
+from .catalog import UDP_BUDGET
 from .manscdp.codec import encode
 from .manscdp.keepalive import KeepaliveNotify
 from .registration import (
@@ -36,6 +37,9 @@ logger = logging.getLogger("gb28181.link")
 
 CONTENT_TYPE = "Application/MANSCDP+xml"
 _GOODBYE = 3.0
+_TCP_ATTEMPT = 3.0
+_TCP_REFUSED = 600.0
+"""Seconds until a server that takes no TCP is tried again."""
 
 
 class Link:
@@ -74,6 +78,7 @@ class Link:
         self._on_state = on_state
         self._request_timeout = request_timeout
         self._hosts = frozenset({remote_host(config.server)})
+        self._no_tcp_until = 0.0
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
         self._changed = asyncio.Event()
@@ -132,8 +137,24 @@ class Link:
         Raises:
             SipError: No answer, or no way to the server.
         """
-        response = await self._endpoint.request(self.message(body), self.target, timeout=timeout)
+        target = await self._roomy(len(body))
+        response = await self._endpoint.request(self.message(body), target, timeout=timeout)
         return response.status
+
+    async def _roomy(self, size: int) -> Flow | str:
+        """Where a body of this size goes: over TCP when it is large and the server takes it.
+
+        Source: RFC 3261 section 18.1.1; GB/T 28181-2022 Annex M.
+        """
+        target = self.target
+        if size <= UDP_BUDGET or not target.startswith("udp") or self._now() < self._no_tcp_until:
+            return target
+        try:
+            async with asyncio.timeout(_TCP_ATTEMPT):
+                return await self._endpoint.reach("tcp" + target[3:])
+        except (SipError, OSError, TimeoutError):
+            self._no_tcp_until = self._now() + _TCP_REFUSED
+            return target
 
     def message(self, body: bytes) -> Request:
         """A MESSAGE from us to the server."""

@@ -30,7 +30,7 @@ from ..manscdp.device_config import (
     ConfigDownloadResponse,
     DeviceConfig,
 )
-from ..manscdp.schema import Element, plan_of
+from ..manscdp.schema import plan_of
 
 MAX_TEXTS = 8
 MAX_REGIONS = 4
@@ -38,7 +38,7 @@ MAX_SNAPSHOTS = 10
 _ANSWER_SLOTS = {
     slot.xml.path.partition("/")[0]: slot
     for slot in plan_of(ConfigDownloadResponse).slots
-    if slot.attribute not in ("sn", "device_id", "result", "extra_info")
+    if slot.attribute not in ("sn", "device_id", "result", "reason", "extra_info")
 }
 TYPES: Mapping[str, str] = MappingProxyType(
     {
@@ -174,7 +174,7 @@ def _refusal(query: ConfigDownloadQuery, reason: str) -> ConfigDownloadResponse:
         sn=query.sn,
         device_id=query.device_id,
         result="ERROR",
-        extra=(Element(name="Reason", text=reason),),
+        reason=reason,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import MalformedCommand
 from ..manscdp.control import DeviceControl, DeviceControlResponse
-from ..manscdp.schema import Element, plan_of
+from ..manscdp.schema import plan_of
 from ..ptz import Motion, decode_ptz
 from .head import Refused
 from .inventory import Tracking
@@ -200,5 +200,5 @@ def _answer(command: DeviceControl, fault: str) -> DeviceControlResponse:
         sn=command.sn,
         device_id=command.device_id,
         result="ERROR" if fault else "OK",
-        extra=(Element(name="Reason", text=fault),) if fault else (),
+        reason=fault or None,
     )

@@ -122,9 +122,9 @@ class Inventory:
 
     def meant(self, asked: str) -> list[Unit]:
         """The units that a command is for: a channel, or all of the device."""
-        if asked in self.units:
-            return [self.units[asked]]
-        return list(self.units.values()) if asked == self.device_id else []
+        if asked == self.device_id:
+            return list(self.units.values())
+        return [self.units[asked]] if asked in self.units else []
 
     def camera(self, asked: str) -> Unit | None:
         """The one unit that a command is for; the device itself stands for its only one."""

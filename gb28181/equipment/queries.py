@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from ..manscdp.catalog import CatalogResponse
 from ..manscdp.device_config import ConfigDownloadResponse, DeviceConfigResponse
 from ..manscdp.device_info import DeviceInfoResponse
 from ..manscdp.device_status import AlarmDuty, DeviceStatusResponse
@@ -20,7 +21,6 @@ from ..manscdp.ptz_state import (
     PtzPositionResponse,
 )
 from ..manscdp.record import RecordInfoResponse
-from ..manscdp.schema import Element
 from ..manscdp.storage import SdCardStatusResponse
 from ..manscdp.values import format_time
 from .recorder import search
@@ -48,8 +48,8 @@ _PositionT = TypeVar("_PositionT", PtzPositionResponse, PtzPositionNotify)
 class Queries:
     """Makes the answers; one method for each query.
 
-    An answer that has no Result says by being empty that there is nothing, with a ``Reason`` where
-    the question was wrong.
+    Where the question was wrong, the answer is empty and has a Result and a Reason, also where the
+    schema foresees none: nobody shall take it for "there are none".
 
     Source: GB/T 28181-2022 A.2.4, A.2.6.
     """
@@ -57,12 +57,19 @@ class Queries:
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
 
-    def catalog(self, query: CatalogQuery) -> list[CatalogItem]:
-        """The part of the catalogue that a query is for (2022 J)."""
-        units, own_id = self._inventory.units, self._inventory.device_id
-        if query.device_id in units and query.device_id != own_id:
-            return [units[query.device_id].item]
-        return [one.item for one in units.values()] if query.device_id == own_id else []
+    def catalog(self, query: CatalogQuery) -> tuple[CatalogResponse, list[CatalogItem]]:
+        """The answer without its items, and the part of the catalogue it is for (2022 J)."""
+        asked = query.device_id
+        items = [unit.item for unit in self._inventory.meant(asked)]
+        known = self._inventory.knows(asked)
+        empty = CatalogResponse(
+            sn=query.sn,
+            device_id=asked,
+            sum_num=len(items),
+            result=None if known else "ERROR",
+            reason=None if known else _no(asked),
+        )
+        return empty, items
 
     def device_info(
         self, query: DeviceInfoQuery, *, manufacturer: str, model: str, firmware: str
@@ -79,11 +86,11 @@ class Queries:
             device_id=query.device_id,
             device_name=name if known else None,
             result="OK" if known else "ERROR",
+            reason=None if known else _no(query.device_id),
             manufacturer=manufacturer if known else None,
             model=model if known else None,
             firmware=firmware if known else None,
             channel=(1 if is_part else len(self._inventory.units)) if known else None,
-            extra=() if known else self._unknown(query.device_id),
         )
 
     def device_status(self, query: DeviceStatusQuery) -> DeviceStatusResponse:
@@ -92,7 +99,7 @@ class Queries:
         if not inventory.knows(query.device_id):
             return DeviceStatusResponse(
                 sn=query.sn, device_id=query.device_id, result="ERROR", online="OFFLINE",
-                status="ERROR", reason=f"there is no {query.device_id[:40]}",
+                status="ERROR", reason=_no(query.device_id),
             )  # fmt: skip
         units = inventory.meant(query.device_id)
         off = [unit for unit in units if unit.item.status == "OFF"]
@@ -129,7 +136,8 @@ class Queries:
             or self._inventory.configuration.blocks.basic_param.name
             or query.device_id,
             sum_num=len(found),
-            extra=() if units else self._unknown(query.device_id),
+            result=None if units else "ERROR",
+            reason=None if units else _no(query.device_id),
         )
         return empty, found
 
@@ -138,10 +146,10 @@ class Queries:
         configuration = self._inventory.configured(query.device_id)
         if configuration is not None:
             return configuration.answers(query)
-        reason = self._unknown(query.device_id)
+        reason = _no(query.device_id)
         return [
             ConfigDownloadResponse(
-                sn=query.sn, device_id=query.device_id, result="ERROR", extra=reason
+                sn=query.sn, device_id=query.device_id, result="ERROR", reason=reason
             )
         ]
 
@@ -151,7 +159,7 @@ class Queries:
             sn=config.sn,
             device_id=config.device_id,
             result="ERROR" if fault else "OK",
-            extra=(Element(name="Reason", text=fault),) if fault else (),
+            reason=fault or None,
         )
 
     def presets(self, query: PresetQuery) -> PresetResponse:
@@ -166,7 +174,8 @@ class Queries:
                 Preset(preset_id=str(number), preset_name=presets[number].name)
                 for number in sorted(presets)
             ),
-            extra=self._unless_head(query.device_id),
+            result="ERROR" if head is None else None,
+            reason=self._unless_head(query.device_id),
         )
 
     def home_position(self, query: HomePositionQuery) -> HomePositionResponse:
@@ -176,11 +185,13 @@ class Queries:
             sn=query.sn,
             device_id=query.device_id,
             home_position=None if head is None else head.home,
-            extra=self._unless_head(query.device_id),
+            result="ERROR" if head is None else None,
+            reason=self._unless_head(query.device_id),
         )
 
     def cruise_tracks(self, query: CruiseTrackListQuery) -> CruiseTrackListResponse:
         """The cruise tracks of a camera: those that have points."""
+        head = self._head(query.device_id)
         cruises = self._cruises(query.device_id)
         return CruiseTrackListResponse(
             sn=query.sn,
@@ -189,14 +200,15 @@ class Queries:
             items=tuple(
                 CruiseTrack(number=number, name=cruises[number].name) for number in sorted(cruises)
             ),
-            extra=self._unless_head(query.device_id),
+            result="ERROR" if head is None else None,
+            reason=self._unless_head(query.device_id),
         )
 
     def cruise_track(self, query: CruiseTrackQuery) -> CruiseTrackResponse:
         """The points of one cruise track."""
         cruise = self._cruises(query.device_id).get(query.number)
         points = () if cruise is None else cruise.points
-        reason = (Element(name="Reason", text=f"there is no cruise track {query.number}"),)
+        reason = self._unless_head(query.device_id) or f"there is no cruise track {query.number}"
         return CruiseTrackResponse(
             sn=query.sn,
             device_id=query.device_id,
@@ -212,7 +224,8 @@ class Queries:
                 for point in points
                 if cruise is not None
             ),
-            extra=reason if cruise is None else (),
+            result="ERROR" if cruise is None else None,
+            reason=reason if cruise is None else None,
         )
 
     def ptz_position(self, query: PtzPositionQuery, now: float) -> PtzPositionResponse:
@@ -233,7 +246,8 @@ class Queries:
             device_id=query.device_id,
             sum_num=len(items),
             items=items,
-            extra=() if known else self._unknown(query.device_id),
+            result=None if known else "ERROR",
+            reason=None if known else _no(query.device_id),
         )
 
     def mobile_position(self, device_id: str, sn: str, now: float) -> MobilePositionNotify:
@@ -256,10 +270,12 @@ class Queries:
     def _position(self, empty: _PositionT, now: float) -> _PositionT:
         head = self._head(empty.device_id)
         if head is None:
-            return _with(empty, extra=self._unless_head(empty.device_id))
+            if isinstance(empty, PtzPositionNotify):
+                return empty
+            return replace(empty, result="ERROR", reason=self._unless_head(empty.device_id))
         view = head.view(now)
         across, down = head.field_angles(now)
-        return _with(
+        return replace(
             empty,
             pan=round(view.pan, 2) % 360,
             tilt=round(view.tilt, 2),
@@ -278,17 +294,13 @@ class Queries:
         every = {} if head is None else head.cruises
         return {number: one for number, one in every.items() if one.points}
 
-    def _unless_head(self, asked: str) -> tuple[Element, ...]:
+    def _unless_head(self, asked: str) -> str | None:
         if self._head(asked) is not None:
-            return ()
+            return None
         if not self._inventory.knows(asked):
-            return self._unknown(asked)
-        return (Element(name="Reason", text=f"{asked[:40]} is not one camera that turns"),)
-
-    @staticmethod
-    def _unknown(asked: str) -> tuple[Element, ...]:
-        return (Element(name="Reason", text=f"there is no {asked[:40]}"),)
+            return _no(asked)
+        return f"{asked[:40]} is not one camera that turns"
 
 
-def _with(empty: _PositionT, **said: object) -> _PositionT:
-    return replace(empty, **said)  # type: ignore[arg-type]
+def _no(asked: str) -> str:
+    return f"there is no {asked[:40]}"
