@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol, Unpack
 
 from .download import Download
-from .errors import DeviceNotOnline
-from .live import Backoff, LiveHost, Play
+from .errors import DeviceNotOnline, NoAnswer
+from .live import Backoff, LiveHost, Play, picture_of
 from .playback import Playback
 from .recorded import RecordingHost
 from .streams import StreamKey, StreamKind
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .download import Downloaded, DownloadProgress
-
     from .manscdp.catalog import CatalogItem
     from .manscdp.config import SnapShotConfig
     from .manscdp.control import DragZoom, HomePosition
@@ -133,6 +133,23 @@ class Channel:
 
     # What RemoteDevice does for its channel; the docstrings are there. Without a device that lists
     # it, each raises DeviceNotOnline.
+
+    async def snapshot(self, *, timeout: float = 30.0) -> bytes:
+        """One picture as JPEG, from the stream that runs or is then asked for. Needs ``media``.
+
+        Raises:
+            SessionLost: There is no stream.
+            NoAnswer: No picture came in time.
+        """
+        try:
+            async with asyncio.timeout(timeout), self.play() as live:
+                units = live.units()
+                try:
+                    return await picture_of(units)
+                finally:
+                    await units.aclose()
+        except TimeoutError:
+            raise NoAnswer(f"{self.id}: no picture within {timeout:g} s") from None
 
     async def records(
         self,

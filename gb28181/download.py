@@ -223,10 +223,13 @@ class Download:
         return None if following is None else following[0]
 
     async def _until_online(self, attempt: int, cause: Cause, until: float) -> None:
-        await asyncio.sleep(max(cause.retry_after or 0.0, self._retry.delay(attempt)))
+        wait = max(cause.retry_after or 0.0, self._retry.delay(attempt))
         loop = asyncio.get_running_loop()
-        while not self._host.channel_online(self.channel_id) and loop.time() < until:
-            await asyncio.sleep(_POLL)
+        while True:
+            await asyncio.sleep(wait)
+            if self._host.channel_online(self.channel_id) or loop.time() >= until:
+                return
+            wait = _POLL
 
     def _tell(self, tape: Recorded, speed: float) -> None:
         if self._progress is None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Protocol, cast
 from rtp.access_unit import MediaKind
 
 from .errors import Cause, Gb28181Error, SessionLost
+from .media.stages import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
     from types import TracebackType
     from typing import Any
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from .media.session import MediaSession
     from .media.stream import Reader
     from .streams import StreamKey, StreamLease, StreamTable
+
+
+_DECODER_DELAY = 16
+"""Pictures that a decoder may hold back before it gives the first."""
 
 
 class LiveHost(Protocol):
@@ -65,7 +70,7 @@ class Live:
         """What the receiver has counted so far."""
         return self.session.receiver.statistics
 
-    async def units(self) -> AsyncIterator[AccessUnit]:
+    async def units(self) -> AsyncGenerator[AccessUnit, None]:
         """Access units as they come, from the current group of pictures on. Needs no PyAV.
 
         Raises:
@@ -182,6 +187,30 @@ class Play:
             lasted = asyncio.get_running_loop().time() - opened_at
             attempt = 1 if lasted > self._retry.longest else attempt + 1
             await asyncio.sleep(self._retry.delay(attempt))
+
+
+async def picture_of(units: AsyncIterator[AccessUnit]) -> bytes:
+    """The first picture that can be decoded, as JPEG; made in a thread.
+
+    Raises:
+        SessionLost: The units ended before.
+    """
+    from rtp.errors import LocalProtocolError
+
+    from .media.packets import snapshot
+
+    group: list[AccessUnit] = []
+    async for unit in units:
+        if unit.kind is not MediaKind.VIDEO or not (group or unit.is_key):
+            continue
+        group = [unit] if unit.is_key and not unit.is_damaged else [*group, unit]
+        if len(group) > _DECODER_DELAY:
+            continue
+        try:
+            return await asyncio.to_thread(snapshot, tuple(group))
+        except LocalProtocolError:
+            continue  # a decoder may want more than the key frame, or the key frame is no good
+    raise lost(Reason.NO_KEY_FRAME, "the stream ended before a picture could be decoded")
 
 
 async def packets_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -29,7 +30,7 @@ from .pace import Pace, PaceMeter, Verdict
 from .recorded import NEAR, Wanted, open_recording
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
     from types import TracebackType
     from typing import Any
 
@@ -167,7 +168,7 @@ class Playback:
         """The moment that a unit which was just read shows."""
         return self._datetime(self._now.clock.moment(unit.dts))
 
-    async def units(self) -> AsyncIterator[AccessUnit]:
+    async def units(self) -> AsyncGenerator[AccessUnit, None]:
         """Access units as they come, up to the end of the recording. Needs no PyAV.
 
         After a jump the first unit is the key frame that it landed on. Where the device ends at a
@@ -179,8 +180,9 @@ class Playback:
         """
         while True:
             tape = self._now
-            async for unit in self._units_of(tape):
-                yield unit
+            async with aclosing(self._units_of(tape)) as units:
+                async for unit in units:
+                    yield unit
             if self._is_closed:
                 return
             if tape is not self._tape:
@@ -308,7 +310,7 @@ class Playback:
         self._landed_on = None
         self._changed.set()
 
-    async def _units_of(self, tape: Recorded) -> AsyncIterator[AccessUnit]:
+    async def _units_of(self, tape: Recorded) -> AsyncGenerator[AccessUnit, None]:
         try:
             async for unit in tape.reader:
                 if self._landed_on is not None:

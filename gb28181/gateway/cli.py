@@ -1,10 +1,11 @@
-"""The ``gb28181`` program: serve, simulate, check, play, status, demo, version."""
+"""The ``gb28181`` program: serve, simulate, play, records, download, status, demo and more."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 # Only argparse here: --help must answer at once, and a plain install must run what it can.
@@ -133,12 +134,36 @@ def _add_clients(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     play.add_argument("--snapshot", type=Path, metavar="FILE.jpg", help="also the first picture")
     play.add_argument("--retry", type=float, default=0.0, help="seconds to try again for")
     play.set_defaults(run=_play)
+    records = verbs.add_parser("records", help="list what a channel has recorded on its disk")
+    _add_span(records)
+    records.add_argument("--json", action="store_true", help="everything, as JSON")
+    records.set_defaults(run=_records)
+    download = verbs.add_parser("download", help="fetch a recording from a device into an MP4")
+    _add_span(download)
+    download.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.mp4")
+    download.add_argument("--speed", type=int, default=4, help="times real time (default 4)")
+    download.add_argument(
+        "--patience", type=float, default=600.0, help="seconds without progress to go on for"
+    )
+    download.set_defaults(run=_download)
     status = verbs.add_parser("status", help="what the running gateway does")
     status.add_argument("--json", action="store_true", help="everything, as JSON")
     status.set_defaults(run=_status)
-    for verb in (play, status):
+    for verb in (play, records, download, status):
         verb.add_argument("--control", type=Path, help="the gateway's control socket")
         verb.add_argument("--config", type=Path, help="its configuration (./gateway.toml)")
+
+
+def _add_span(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("device", metavar="DEVICE", help="the device's 20-digit id")
+    verb.add_argument("channel", metavar="CHANNEL", help="the channel's 20-digit id")
+    for name in ("start", "end"):
+        verb.add_argument(
+            name,
+            metavar=name.upper(),
+            type=datetime.fromisoformat,
+            help="2026-01-31T08:00:00, in this machine's time unless it has a zone",
+        )
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -163,6 +188,18 @@ def _play(options: argparse.Namespace) -> int:
     from .commandline import play
 
     return play(options)
+
+
+def _records(options: argparse.Namespace) -> int:
+    from .commandline import records
+
+    return records(options)
+
+
+def _download(options: argparse.Namespace) -> int:
+    from .commandline import download
+
+    return download(options)
 
 
 def _status(options: argparse.Namespace) -> int:

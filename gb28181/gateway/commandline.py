@@ -13,6 +13,8 @@ from .control import ControlFailed, call, converse
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Coroutine
+    from datetime import datetime
     from pathlib import Path
 
     from .config import Config
@@ -67,11 +69,7 @@ def check(options: argparse.Namespace) -> int:
 
 def play(options: argparse.Namespace) -> int:
     """Record a channel into an MP4 file."""
-    try:
-        return asyncio.run(_play(options))
-    except ControlFailed as error:
-        print(f"gb28181: {error}", file=sys.stderr)
-        return USAGE if error.code == "not-running" else FAILED
+    return _ask(_play(options))
 
 
 async def _play(options: argparse.Namespace) -> int:
@@ -97,6 +95,91 @@ async def _play(options: argparse.Namespace) -> int:
         for gap in done["gaps"]:
             print(f"  gap of {gap['missing_frames']} pictures")
     return OK
+
+
+def records(options: argparse.Namespace) -> int:
+    """List what a channel has on its disk."""
+    return _ask(_records(options))
+
+
+async def _records(options: argparse.Namespace) -> int:
+    found = await call(control_path(options), "records", **_span(options))
+    if options.json:
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+        return OK
+    for one in found["records"]:
+        size = f"{int(one['size']) / 1e6:9.1f} MB" if _is_number(one["size"]) else " " * 12
+        print(f"{one['start']}  {one['end']}  {one['type'] or '-':8}{size}  {one['name'] or ''}")
+    for start, end in found["gaps"]:
+        print(f"nothing from {start} to {end}")
+    if not found["complete"]:
+        print("the device did not tell all of them", file=sys.stderr)
+    return OK if found["complete"] else FAILED
+
+
+def download(options: argparse.Namespace) -> int:
+    """Fetch a recording into an MP4 file."""
+    return _ask(_download(options))
+
+
+async def _download(options: argparse.Namespace) -> int:
+    arguments = _span(options) | {
+        "output": str(options.output.resolve()),
+        "speed": options.speed,
+        "patience": options.patience,
+    }
+    async for message in converse(control_path(options), "download", **arguments):
+        if "progress" in message:
+            print(f"\r{bar(message['progress'])} ", end="", file=sys.stderr)
+            continue
+        done = message["result"]
+        print(file=sys.stderr)
+        print(
+            f"{' '.join(done['paths'])}: {done['frames']} pictures, {done['duration']:.1f} s, "
+            f"{done['parts']} parts"
+        )
+        for start, end in done["missing"]:
+            print(f"  missing from {start} to {end}")
+        if done["missing"]:
+            print(f"  {done['cause']['sentence']}")
+        return FAILED if done["missing"] else OK
+    return FAILED
+
+
+def bar(progress: dict[str, Any], *, width: int = 30) -> str:
+    """How far a download is, in one line."""
+    full = round(width * progress["fraction"])
+    speed = f"{progress['speed']:.1f}x" if progress["speed"] else ""
+    return (
+        f"[{'#' * full}{'.' * (width - full)}] {100 * progress['fraction']:5.1f} %  "
+        f"{progress['position'][:19]}  {progress['received'] / 1e6:.1f} MB  {speed:6}"
+    )
+
+
+def _ask(work: Coroutine[Any, Any, int]) -> int:
+    try:
+        return asyncio.run(work)
+    except ControlFailed as error:
+        print(f"gb28181: {error}", file=sys.stderr)
+        return USAGE if error.code == "not-running" else FAILED
+
+
+def _span(options: argparse.Namespace) -> dict[str, object]:
+    return {
+        "device": options.device,
+        "channel": options.channel,
+        "start": _aware(options.start),
+        "end": _aware(options.end),
+    }
+
+
+def _aware(moment: datetime) -> str:
+    """A time without a zone is this machine's."""
+    return (moment if moment.tzinfo else moment.astimezone()).isoformat()
+
+
+def _is_number(text: str | None) -> bool:
+    return text is not None and text.isascii() and text.isdigit()
 
 
 def status(options: argparse.Namespace) -> int:
@@ -128,6 +211,11 @@ def describe(state: dict[str, Any]) -> list[str]:
             f"  {stream['channel']}  {stream['stage']}  {stream['mode']}  "
             f"{stream['video'] or '-'}  {rate}  {stream['lost']} lost  {stream['users']} readers"
         )
+    lines += [
+        f"  {tape['channel']}  {tape['kind']}  {tape['stage']}  {tape['mode']}  "
+        f"{tape['bytes'] / 1e6:.1f} MB  {tape['lost']} lost"
+        for tape in state.get("recorded", ())
+    ]
     lines.append("upper platforms")
     for link in state["cascades"]:
         reason = f" ({link['reason']})" if not link["registered"] and link["reason"] else ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Gb28181Error, SessionLost
+from ..errors import ConfigError, Gb28181Error, SessionLost
 from ..live import Backoff, Live
 from ..ssrc import format_ssrc
 from ..streams import StreamKey
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
     from rtp.access_unit import AccessUnit
 
     from ..cascade import Cascade
+    from ..channel import Channel
+    from ..download import DownloadProgress
     from ..media.record import Mp4Recorder, Recording
     from ..media.session import MediaSession
     from ..platform import Platform
     from .control import Json, Progress, Verb
 
+_TOLD_EVERY = 0.5
+"""Seconds between two tidings of a download."""
 _PERIOD = 0.25
 """Seconds of units that go to the recorder's thread at once."""
 
@@ -37,7 +42,13 @@ class Verbs:
 
     def table(self) -> dict[str, Verb]:
         """The verbs by name."""
-        return {"status": self.status, "play": self.play, "watch": self.watch}
+        return {
+            "status": self.status,
+            "play": self.play,
+            "watch": self.watch,
+            "records": self.records,
+            "download": self.download,
+        }
 
     async def status(self, request: Json, progress: Progress) -> Json:
         """Everything a status page shows: devices, channels, streams, links."""
@@ -63,6 +74,7 @@ class Verbs:
                 stream_status(key, session, platform.streams.users(key))
                 for key, session in platform.streams.running().items()
             ],
+            "recorded": [recorded_status(session) for session in platform.sessions.recorded],
             "cascades": [self._cascade(cascade) for cascade in self._cascades],
             "sip": dict(platform.station.endpoint.counters),
         }
@@ -94,6 +106,74 @@ class Verbs:
             for channel_id in request["channels"]:
                 group.create_task(self._keep(str(channel_id), progress))
         return {}
+
+    async def records(self, request: Json, progress: Progress) -> Json:
+        """What a channel has on its disk.
+
+        Takes ``channel``, ``start`` and ``end`` (ISO 8601 with a zone), and optionally ``device``.
+        """
+        channel = self._channel(request)
+        found = await channel.records(_moment(request["start"]), _moment(request["end"]))
+        return {
+            "channel": channel.id,
+            "complete": found.complete,
+            "records": [
+                {
+                    "start": one.start.isoformat(),
+                    "end": one.end.isoformat(),
+                    "type": one.item.type,
+                    "size": one.item.file_size,
+                    "name": one.item.name,
+                }
+                for one in found.items
+            ],
+            "gaps": [[start.isoformat(), end.isoformat()] for start, end in found.gaps],
+        }
+
+    async def download(self, request: Json, progress: Progress) -> Json:
+        """Fetch a recording into an MP4 file; progress tells how far it is.
+
+        Takes ``channel``, ``start``, ``end``, ``output`` (an absolute path), and optionally
+        ``device``, ``speed`` and ``patience`` (seconds without progress).
+        """
+        channel = self._channel(request)
+        latest: list[DownloadProgress] = []
+        task = asyncio.ensure_future(
+            channel.download(
+                _moment(request["start"]),
+                _moment(request["end"]),
+                to=str(request["output"]),
+                speed=int(request.get("speed") or 4),
+                patience=float(request.get("patience") or 600.0),
+                progress=lambda now: latest.__setitem__(slice(None), [now]),
+            )
+        )
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=_TOLD_EVERY)
+                if latest:
+                    await progress(asdict(latest[0]) | {"position": latest[0].position.isoformat()})
+            done = task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+        return {
+            "channel": channel.id,
+            "paths": [str(path) for path in done.paths],
+            "frames": done.frames,
+            "duration": done.duration,
+            "parts": done.parts,
+            "missing": [[start.isoformat(), end.isoformat()] for start, end in done.missing],
+            "cause": asdict(done.cause),
+        }
+
+    def _channel(self, request: Json) -> Channel:
+        """The channel that is meant; with a device named, one that it lists."""
+        channel_id, device_id = str(request["channel"]), request.get("device")
+        owner = self._platform.owner_of(channel_id)
+        if device_id and (owner is None or owner.id != str(device_id)):
+            raise ConfigError(f"the device {device_id} does not list {channel_id}")
+        return self._platform.channel(channel_id)
 
     async def _keep(self, channel_id: str, progress: Progress) -> None:
         retry = Backoff(1.0, 2.0)
@@ -160,21 +240,49 @@ class Verbs:
         }
 
 
-def stream_status(key: StreamKey, session: MediaSession, users: int) -> Json:
-    """One running stream, as a status page shows it."""
+def _moment(text: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        raise ConfigError(f"{text} is no time such as 2026-01-31T08:00:00+08:00") from None
+    if moment.tzinfo is None:
+        raise ConfigError(f"{text} has no zone: write 2026-01-31T08:00:00+08:00")
+    return moment
+
+
+def session_status(session: MediaSession) -> Json:
+    """What every session has, as a status page shows it."""
     seen = session.receiver.statistics
-    started = session.invited_at
     return {
-        "channel": key.channel_id,
-        "kind": key.kind.name.lower(),
+        "channel": session.channel_id,
         "stage": session.stage.value,
+        "stages": session.timeline.since_asked(),
         "mode": session.plan.mode,
         "ssrc": format_ssrc(seen.ssrc or session.plan.ssrc),
-        "users": users,
         "packets": seen.packets,
         "bytes": seen.bytes,
         "lost": seen.lost,
         "foreign": seen.foreign_ssrc + seen.foreign_source,
+    }
+
+
+def recorded_status(session: MediaSession) -> Json:
+    """One playback or download, as a status page shows it."""
+    plan = session.plan
+    return session_status(session) | {
+        "kind": plan.kind.value.lower(),
+        "start": plan.start,
+        "end": plan.end,
+    }
+
+
+def stream_status(key: StreamKey, session: MediaSession, users: int) -> Json:
+    """One running stream, as a status page shows it."""
+    seen = session.receiver.statistics
+    started = session.invited_at
+    return session_status(session) | {
+        "kind": key.kind.name.lower(),
+        "users": users,
         "video": seen.video.value if seen.video else None,
         "audio": seen.audio.value if seen.audio else None,
         "width": seen.width,

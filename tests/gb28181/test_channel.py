@@ -53,8 +53,8 @@ async def test_a_late_viewer_begins_with_a_key_frame(gb: Simulation) -> None:
         async with platform.channel(camera.channels[0]).play() as second:
             late = second.units()
             assert (await anext(late)).is_key
-            await late.aclose()  # type: ignore[attr-defined]
-        await units.aclose()  # type: ignore[attr-defined]
+            await late.aclose()
+        await units.aclose()
 
 
 async def test_iterating_gives_the_stream_again_after_a_loss(gb: Simulation) -> None:
