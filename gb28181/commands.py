@@ -183,6 +183,7 @@ class Commands:
             self._progress.pop(key, None)
             self._exchanges.close(key)
         if not result.parts:
+            device.quirks_seen.note(f"no answer to {message.cmd_type}", loop.time())
             raise AnswerMissing(f"{device.id} took {message.cmd_type} and sent no answer")
         return result
 

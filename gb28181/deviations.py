@@ -9,16 +9,20 @@ from rtp import nal
 from rtp.access_unit import MediaKind
 from sip.errors import SipError
 
+from .media.stages import Stage
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rtp.access_unit import AccessUnit
     from rtp.batch import PacketBatch
     from sip.flow import Flow
-    from sip.message import Request
+    from sip.message import Request, Response
 
+    from .manscdp.catalog import CatalogItem
     from .media.receiver import ReceiverStatistics
     from .media.session import MediaSession
+    from .media.stages import Timeline
     from .remote_device import RemoteDevice
 
 FLOOD = 6
@@ -27,6 +31,8 @@ WINDOW = 60.0
 """Seconds over which they are counted."""
 _LATE_SHARE, _LATE = 0.05, 1.0
 _MANY = 8
+_SOON, _SLOW = 0.2, 10.0
+_JUMP = 1000
 _PS = 96
 
 
@@ -47,6 +53,11 @@ def of_register(request: Request, flow: Flow) -> list[str]:
 def of_message(request: Request, sender_id: str) -> list[str]:
     """What a MESSAGE or NOTIFY of a known device shows, but for its body."""
     names = _of_request(request)
+    body = request.body
+    if body and not body.startswith(b"<?xml"):
+        names.append("a body without an XML declaration at its start")
+    if body and b"\r\n" not in body:
+        names.append("lines that end with LF alone")
     if request.from_.uri.user != sender_id:
         names.append("From is not the device")
     written = (request.headers.get("Content-Type") or "").partition(";")[0].strip()
@@ -54,6 +65,17 @@ def of_message(request: Request, sender_id: str) -> list[str]:
         names.append("Content-Type written otherwise")
     if request.method == "MESSAGE" and "Event" in request.headers:
         names.append("a notification as MESSAGE")
+    return names
+
+
+def of_items(items: Sequence[CatalogItem]) -> list[str]:
+    """What a catalogue shows."""
+    names = []
+    if any("/" in (one.parent_id or "") for one in items):
+        names.append("ParentID of several parts")
+    civil = (one.civil_code or "" for one in items)
+    if any(code and not (code.isascii() and code.isdigit()) for code in civil):
+        names.append("CivilCode that is no code")
     return names
 
 
@@ -143,7 +165,11 @@ class Watch:
 
 def of_session(session: MediaSession) -> list[str]:
     """What a session has shown in all: its answer, and what its receiver counted."""
-    return [*_of_answer(session), *_of_statistics(session.receiver.statistics)]
+    if session.call is None:
+        status = session.last_status.partition(" ")[0]
+        return [f"INVITE refused with {status}"] if status >= "300" else []
+    names = [*_of_timeline(session.timeline), *_of_answer(session, session.call.response)]
+    return names + _of_statistics(session.receiver.statistics)
 
 
 def of_stream(session: MediaSession) -> list[str]:
@@ -152,11 +178,19 @@ def of_stream(session: MediaSession) -> list[str]:
     return [*_of_packets(receiver.batches.group()), *_of_units(receiver.units.group())]
 
 
-def _of_answer(session: MediaSession) -> list[str]:
-    """What the answer to our offer shows."""
-    if session.call is None:
+def _of_timeline(timeline: Timeline) -> list[str]:
+    """How the INVITE was answered."""
+    asked, answered = timeline.when(Stage.ASKED), timeline.when(Stage.ANSWERED)
+    if asked is None or answered is None or answered - asked < _SOON:
         return []
-    response = session.call.response
+    names = [] if answered - asked < _SLOW else ["slow to answer an INVITE"]
+    if timeline.when(Stage.TRYING) is None and timeline.when(Stage.RINGING) is None:
+        names.append("no provisional answer to INVITE")
+    return names
+
+
+def _of_answer(session: MediaSession, response: Response) -> list[str]:
+    """What the answer to our offer shows."""
     text = response.body.decode("utf-8", "replace")
     lines = [line.strip() for line in text.splitlines()]
     names = _of_y([line[2:].strip() for line in lines if line.startswith("y=")], session)
@@ -199,7 +233,7 @@ def _is_at(text: str, session: MediaSession) -> bool:
 
 
 def _of_statistics(seen: ReceiverStatistics) -> list[str]:
-    names = [f"program stream: {name}" for name in seen.repairs]
+    names = [f"media mended: {name}" for name in seen.repairs]
     checks: tuple[tuple[bool, str], ...] = (
         (seen.adopted_ssrc > 0, "RTP with another SSRC than agreed"),
         (seen.restarts > 0, "the stream began anew"),
@@ -212,9 +246,11 @@ def _of_statistics(seen: ReceiverStatistics) -> list[str]:
 def _of_packets(batches: list[PacketBatch]) -> list[str]:
     """What the packets of the current group of pictures show."""
     seconds: list[int] = []
+    numbers: list[int] = []
     ticks: set[int] = set()
     for batch in batches:
         seconds += batch.heads.seconds
+        numbers += batch.heads.numbers
         ticks.update(batch.heads.ticks)
     if len(seconds) < _MANY:
         return []
@@ -229,6 +265,9 @@ def _of_packets(batches: list[PacketBatch]) -> list[str]:
         names.append("no RTP marker")
     if markers == len(seconds) and len(ticks) < len(seconds):
         names.append("an RTP marker in every packet")
+    steps = zip(numbers, numbers[1:], strict=False)
+    if any(_JUMP < (after - before) & 0xFFFF < 0x10000 - _JUMP for before, after in steps):
+        names.append("RTP sequence numbers jump")
     if len(ticks) == 1 and len(batches) > 1:
         names.append("RTP timestamps that do not move")
     return names
@@ -237,6 +276,8 @@ def _of_packets(batches: list[PacketBatch]) -> list[str]:
 def _of_units(units: list[AccessUnit]) -> list[str]:
     video = [one for one in units if one.kind is MediaKind.VIDEO]
     names = []
+    if any(one.is_key and not nal.has_parameter_sets(one.codec, one.data) for one in video):
+        names.append("a key frame without parameter sets")
     if any(not one.is_key and nal.has_parameter_sets(one.codec, one.data) for one in video):
         names.append("parameter sets before every frame")
     return names

@@ -17,10 +17,10 @@ from .alarms import AlarmHandler, Alarms
 from .arming import Arming
 from .channel import Channel
 from .commands import Commands
-from .deviations import Watch
+from .deviations import Watch, of_items
 from .dispatch import ALLOW, user_of
 from .edition import Edition
-from .errors import Cause, Gb28181Error, PlatformFailed
+from .errors import AnswerIncomplete, Cause, Gb28181Error, NoAnswer, PlatformFailed
 from .events import (
     Alarm,
     AlarmUnkept,
@@ -469,11 +469,19 @@ class Platform:
         """Ask for the catalogue, and once for the device's own data, in turn with other devices."""
         try:
             async with self._asking:
-                await device.catalog()
+                await self._catalog_of(device)
                 if device.info is None or device.capabilities:
                     await device.device_info()
         except Gb28181Error as error:
             logger.warning("%s: %s", device.id, error)
+
+    async def _catalog_of(self, device: RemoteDevice) -> None:
+        """Ask twice: of a recorder's first answer every part may have been spoilt (F Q3)."""
+        try:
+            await device.catalog()
+        except (AnswerIncomplete, NoAnswer) as error:
+            logger.info("%s: asked again: %s", device.id, error)
+            await device.catalog()
 
     def _went(self, event: Offline) -> None:
         device = self.device(event.binding.device_id)
@@ -517,6 +525,7 @@ class Platform:
 
     def catalog_arrived(self, device: RemoteDevice, items: tuple[CatalogItem, ...]) -> None:
         """Take a complete catalogue of a device."""
+        self.watch.saw(device.id, of_items(items))
         self.catalog_changed(device, device.tree.merge(items))
 
     def catalog_changed(self, device: RemoteDevice, change: CatalogDifference) -> None:

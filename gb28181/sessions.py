@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gb28181.sessions")
 
-_LOOK_AFTER = 2.0
+_LOOK_AFTER = 2.5
 """Seconds after which the packets of a stream are looked at."""
 _OTHER_WAY = {"udp": "tcp-passive", "tcp-passive": "udp", "tcp-active": "tcp-passive"}
 """What is tried when media does not come the first way."""

@@ -312,6 +312,7 @@ class Subscriptions:
                 status, reason = error.response.status, error.response.reason
                 is_final = status in _UNSUPPORTED
                 subscription.failed("refused" if is_final else "lost", f"{status} {reason}")
+                device.quirks_seen.note(f"SUBSCRIBE refused with {status}", loop.time())
                 logger.info(
                     "%s refused a subscription to %s: %s",
                     device.id, subscription.kind, subscription.reason,

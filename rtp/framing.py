@@ -34,6 +34,12 @@ class Deframer:
         self._style = _Style.UNKNOWN
         self._searched = 0
         self._frames = 0
+        self._prefix = ""
+
+    @property
+    def oddity(self) -> str:
+        """What is unusual about the frames: ``ehome``, ``interleaved``, or empty."""
+        return "interleaved" if self._style is _Style.INTERLEAVED else self._prefix
 
     def push(self, data: bytes) -> list[bytes]:
         """Take bytes as they came from the socket; return the packets they complete.
@@ -69,6 +75,8 @@ class Deframer:
                 if is_bounded:
                     place, is_bounded = self._walk(buffer, place, bounds)
                     if is_bounded:
+                        if bounds and place == len(buffer):
+                            self._frames = _TRUSTED  # it ended where a frame did: no chance
                         break
                 if self._frames + len(bounds) < _TRUSTED:
                     self._ssrc = None  # what looked like a frame was none: it began in a packet
@@ -88,6 +96,7 @@ class Deframer:
             if len(buffer) < _EHOME_PREFIX + 6:
                 return 0
             place = _EHOME_PREFIX
+            self._prefix = "ehome"
         # 0x24xx is also a length that RFC 4571 allows: the version decides.
         if buffer[place] == 0x24 and buffer[place + 2] >> 6 != 2 and buffer[place + 4] >> 6 == 2:
             self._style = _Style.INTERLEAVED

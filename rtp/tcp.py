@@ -126,6 +126,8 @@ class TcpMediaConnection(asyncio.Protocol):
         counters = self.counters
         counters["bytes"] += len(data)
         buffer, bounds = self._deframer.cut(data)
+        if self._deframer.oddity:
+            counters[self._deframer.oddity] = 1
         if self._deframer.resyncs:
             counters["resyncs"] = self._deframer.resyncs
         if not bounds:

@@ -35,6 +35,8 @@ REPORT_INTERVAL = 5.0
 """Seconds between two RTCP receiver reports (spec: some devices stop without them)."""
 RECONNECT_GRACE = 5.0
 """Seconds that a lost TCP connection may take to come again before the stream ends."""
+_ODD_FRAMES = ("ehome", "interleaved")
+"""Frames over TCP that are not of RFC 4571."""
 _MOST_CONNECTIONS = 4
 """Connections held at once on a passive port; the camera's may not be the first."""
 logger = logging.getLogger("gb28181.media")
@@ -241,6 +243,7 @@ class Receiver:
         repairs = dict(self._repairs)
         if self._depacketizer is not None:
             repairs = dict(self._repairs + Counter(self._depacketizer.repairs))
+        repairs |= {odd: sockets[odd] for odd in _ODD_FRAMES if sockets[odd]}
         return ReceiverStatistics(
             packets=self._packets,
             bytes=self._counters["bytes"] + (reception.bytes if reception else 0),

@@ -315,6 +315,8 @@ class PsDemuxer:
     ) -> list[AccessUnit]:
         kind = self._kind_of(buffer[place + 3])
         if kind is None:
+            if buffer[place + 3] in _PRIVATE:
+                self._count("private")
             return []
         header = syntax.read_pes_header(buffer, place, end)
         if not header.is_sound:
@@ -360,3 +362,4 @@ class PsDemuxer:
 
 
 _NOT, _UNBOUNDED, _WRAPPED = 0, 1, 2
+_PRIVATE = frozenset({0xBD, 0xBF})  # private streams 1 and 2
