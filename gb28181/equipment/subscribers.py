@@ -44,6 +44,8 @@ Source: GB/T 28181-2022 A.2.4.9.
 """
 LOOK = 1.0
 """Seconds between two looks at where a head is; a subscriber hears of what has changed."""
+MISSES = 2
+"""Notices in a row without an answer after which a subscription is ended."""
 _NOTIFY_TIMEOUT = 10.0
 
 Notice = Callable[[], "Message | None"]
@@ -71,6 +73,7 @@ class Subscribers:
         self._publishing: asyncio.Task[None] | None = None
         self._running: dict[IncomingSubscription, type[Any]] = {}
         self._alarms: dict[IncomingSubscription, AlarmQuery] = {}
+        self._missed: dict[IncomingSubscription, int] = {}
 
     def __len__(self) -> int:
         """Count the subscriptions."""
@@ -192,8 +195,18 @@ class Subscribers:
             logger.info(
                 "%s: %s not delivered: %s", self._inventory.device_id, notice.cmd_type, error
             )
+            await self._miss(subscription)
             return False
+        self._missed.pop(subscription, None)
         return response.status < 300
+
+    async def _miss(self, subscription: IncomingSubscription) -> None:
+        """A notice that was not answered may be an accident; a second one is not (RFC 6665)."""
+        if subscription.is_terminated:
+            return
+        self._missed[subscription] = self._missed.get(subscription, 0) + 1
+        if self._missed[subscription] >= MISSES:
+            await subscription.terminate("deactivated", timeout=1.0)
 
     def _is_full(self, kind: type[Any]) -> bool:
         if kind is CatalogQuery:
@@ -203,6 +216,7 @@ class Subscribers:
     def _forget(self, subscription: IncomingSubscription) -> None:
         self._running.pop(subscription, None)
         self._alarms.pop(subscription, None)
+        self._missed.pop(subscription, None)
 
     def _said(self, request: Request) -> tuple[list[tuple[str, str]], bytes]:
         """What the 200 says: up to 2016 it has a body (J.18 to J.22)."""

@@ -123,20 +123,25 @@ class Desk:
         return [one for one in self.received[before:] if one.sn == message.sn]
 
     async def subscribe(
-        self, query: Message, *, expires: int = 600, event: str = "presence"
+        self,
+        query: Message,
+        *,
+        expires: int = 600,
+        event: str = "presence",
+        body: Callable[[], bytes] | None = None,
     ) -> OutgoingSubscription:
-        """Subscribe.
+        """Subscribe; ``body`` makes what refreshes say.
 
         Raises:
             SubscriptionRejected: The device refused.
         """
         assert self.flow is not None, "the device has not registered"
         headers = Headers([*self._addresses(), ("Event", event), ("Content-Type", CONTENT_TYPE)])
-        body = encode(query, Edition.GB2022)
         return await self.endpoint.subscribe(
-            Request("SUBSCRIBE", self._uri, headers, body),
+            Request("SUBSCRIBE", self._uri, headers, encode(query, Edition.GB2022)),
             self.flow,
             expires=expires,
+            body=body,
             on_notify=self._take_notify,
         )
 
