@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from math import ceil, floor
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+from ..errors import ConfigError
+from ..manscdp.values import BEIJING
+from ..media.files import FileTape, TapeFile
+from ..media.reading import describe_file
 from ..media.source import Group, PatternStyle, RecordedSource, pattern_second
+
+if TYPE_CHECKING:
+    from rtp.access_unit import Codec
+
+logger = logging.getLogger("gb28181.equipment")
 
 KINDS = ("time", "alarm", "manual")
 """Why something was recorded. Source: 2022 A.2.1.10."""
@@ -107,6 +120,111 @@ class PatternRecordings:
         laps = round((expected - counter) / _COUNTER_LIMIT)
         seconds = (counter + laps * _COUNTER_LIMIT) / fps
         return datetime.fromtimestamp(self._midnight, near.tzinfo) + timedelta(seconds=seconds)
+
+
+class FileRecordings:
+    """A folder of media files whose names say when they begin, and perhaps when they end.
+
+    Any date and time of day in a name is understood, such as ``20260101080000-20260101090000.mp4``
+    or ``gate_2026-01-01_08-00-00.mkv``; without one a file ends at its time of change. What cannot
+    be read is left out.
+    """
+
+    def __init__(self, folder: Path, *, zone: tzinfo = BEIJING) -> None:
+        """Look through the folder. Blocks while each file is opened.
+
+        Args:
+            folder: Is not searched below its first level.
+            zone: Of the times in the names.
+        """
+        self._folder = folder
+        self._zone = zone
+        self._known: dict[tuple[str, int, int], _File] = {}
+        self._files: list[_File] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look again; only files that are new or changed are opened. Blocks."""
+        known: dict[tuple[str, int, int], _File] = {}
+        for path in sorted(self._folder.iterdir()):
+            if path.suffix.lower() not in _SUFFIXES or not path.is_file():
+                continue
+            status = path.stat()
+            key = (path.name, status.st_mtime_ns, status.st_size)
+            file = self._known.get(key) or _look_into(path, self._zone)
+            if file is not None:
+                known[key] = file
+        self._known = known
+        self._files = sorted(known.values(), key=lambda one: one.entry.start)
+
+    def find(self, start: datetime, end: datetime, *, kind: str = "all") -> list[RecordedFile]:
+        """See ``Recordings``; every file is of the kind ``time``."""
+        return [one.entry for one in self._found(start, end, kind)]
+
+    def source(self, start: datetime, end: datetime, *, kind: str = "all") -> RecordedSource:
+        """See ``Recordings``."""
+        found = self._found(start, end, kind)
+        return FileTape(
+            [
+                TapeFile(
+                    path=Path(one.entry.path),
+                    start=(one.entry.start - start).total_seconds(),
+                    end=(one.entry.end - start).total_seconds(),
+                    size=one.entry.size,
+                )
+                for one in found
+            ],
+            end=(end - start).total_seconds(),
+            video=found[0].video if found else None,
+            audio=found[0].audio if found else None,
+        )
+
+    def _found(self, start: datetime, end: datetime, kind: str) -> list[_File]:
+        if kind not in ("all", "time"):
+            return []
+        return [one for one in self._files if one.entry.start < end and one.entry.end > start]
+
+
+_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".flv", ".ts", ".ps", ".mpg", ".mpeg"})
+_TIME = re.compile(
+    r"(?<!\d)(\d{4})[-_.]?(\d\d)[-_.]?(\d\d)[-_ T.]?(\d\d)[-_:.]?(\d\d)[-_:.]?(\d\d)(?!\d)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    entry: RecordedFile
+    video: Codec | None
+    audio: Codec | None
+
+
+def _look_into(path: Path, zone: tzinfo) -> _File | None:
+    try:
+        video, audio, length = describe_file(path)
+    except ConfigError as error:
+        logger.warning("recording left out: %s", error)
+        return None
+    if not length:
+        return None
+    named = _times_in(path.stem, zone)
+    status = path.stat()
+    if named:
+        start = named[0]
+    else:
+        start = datetime.fromtimestamp(status.st_mtime, zone) - timedelta(seconds=length)
+    end = start + timedelta(seconds=length)
+    if len(named) > 1 and named[1] > start:
+        end = min(named[1], end)
+    entry = RecordedFile(start=start, end=end, name=path.stem, path=str(path), size=status.st_size)
+    return _File(entry, video, audio)
+
+
+def _times_in(name: str, zone: tzinfo) -> list[datetime]:
+    times = []
+    for match in _TIME.finditer(name):
+        with suppress(ValueError):
+            times.append(datetime(*map(int, match.groups()), tzinfo=zone))  # type: ignore[misc, arg-type]
+    return times
 
 
 _COUNTER_LIMIT = 1 << 16  # that of the block code in the picture

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from rtp.access_unit import AccessUnit, MediaKind
+from rtp.access_unit import AccessUnit, Codec, MediaKind
 from rtp.mpegps.muxer import PsMuxer
 from rtp.packetizer import Packetizer
 
@@ -107,6 +107,9 @@ class PlaybackSender:
         self._sink = sink
         self._origin = origin
         self._limits = limits or PlaybackLimits()
+        self._codecs: dict[MediaKind, Codec] = {
+            codec.kind: codec for codec in (source.video, source.audio) if codec is not None
+        }
         self._muxer = PsMuxer(source.video, source.audio)
         self._packetizer = Packetizer(ssrc=ssrc, payload_type=payload_type)
         self._loss = loss
@@ -301,6 +304,9 @@ class PlaybackSender:
     async def _send_group(self, group: Group) -> bool:
         """Send a group; false when it was left for something else."""
         self._group, self._next = group, 0
+        for unit in group.units:  # the next file may be coded otherwise
+            self._codecs[unit.kind] = unit.codec
+        self._muxer.set_tracks(self._codecs.get(MediaKind.VIDEO), self._codecs.get(MediaKind.AUDIO))
         while self._next < len(group.units):
             unit = group.units[self._next]
             if not await self._is_due(unit, group):

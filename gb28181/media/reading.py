@@ -69,6 +69,47 @@ def read_file(path: Path, *, voice: bool = False) -> Generator[Timed, None, None
             raise ConfigError(f"{path} cannot be read to its end: {error}") from error
 
 
+def read_groups(path: Path, start: float = 0.0) -> Generator[list[Timed], None, None]:
+    """Read a file from the key frame at or before ``start``, group by group.
+
+    A group ends with the next key frame; without pictures it is a second of sound. ``dts`` counts
+    from the first key frame of the file.
+
+    Args:
+        path: The file.
+        start: Seconds from that key frame.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
+    from av.error import FFmpegError
+
+    with _open(path) as container:
+        tracks = _tracks(container, path, voice=False)
+        has_video = any(track.codec.kind is MediaKind.VIDEO for track in tracks.values())
+        try:
+            base = _first_key(container, tracks, has_video=has_video)
+            tracks = _tracks(container, path, voice=False)  # these remember nothing yet
+            container.seek(
+                round((base / _TICKS + start) * 1_000_000) if start > 0 else 0,
+                backward=True,
+                any_frame=False,
+            )
+            units = _merged(_demuxed(container, tracks), len(tracks))
+            yield from _grouped(_from_zero(units, has_video=has_video, base=base), has_video)
+        except FFmpegError as error:
+            raise ConfigError(f"{path} cannot be read to its end: {error}") from error
+
+
+def key_times(path: Path) -> list[float]:
+    """Return where the groups of a file begin, in seconds from the first; reads all of it.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
+    return [group[0][0].dts / _TICKS for group in read_groups(path)]
+
+
 class _Track(Protocol):
     codec: Codec
 
@@ -254,15 +295,43 @@ def _first_dts(queue: deque[Timed]) -> int:
     return queue[0][0].dts
 
 
-def _from_zero(units: Iterator[Timed], *, has_video: bool) -> Iterator[Timed]:
-    """Start with ``dts`` 0 at the first key frame; without pictures at the first sound."""
-    base: int | None = None
+def _first_key(container: InputContainer, tracks: dict[int, _Track], *, has_video: bool) -> int:
+    """The ``dts`` at which the file begins for us."""
+    for unit, _ in _merged(_demuxed(container, tracks), len(tracks)):
+        if unit.is_key and (unit.kind is MediaKind.VIDEO or not has_video):
+            return unit.dts
+    return 0
+
+
+def _grouped(units: Iterator[Timed], has_video: bool) -> Iterator[list[Timed]]:
+    group: list[Timed] = []
+    for timed in units:
+        unit = timed[0]
+        if has_video:
+            is_new = unit.kind is MediaKind.VIDEO and unit.is_key
+        else:
+            is_new = bool(group) and unit.dts - group[0][0].dts >= _TICKS
+        if is_new and group:
+            yield group
+            group = []
+        group.append(timed)
+    if group:
+        yield group
+
+
+def _from_zero(
+    units: Iterator[Timed], *, has_video: bool, base: int | None = None
+) -> Iterator[Timed]:
+    """Start at a key frame, with ``dts`` 0 unless ``base`` is 0; without pictures at a sound."""
+    is_begun = False
     last = 0
     for unit, duration in units:
-        if base is None:
+        if not is_begun:
             if has_video and (unit.kind is MediaKind.AUDIO or not unit.is_key):
                 continue
-            base = unit.dts
+            is_begun = True
+            base = unit.dts if base is None else base
+        assert base is not None
         if unit.dts < base:
             continue
         last = max(last, unit.dts - base)
