@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rtp import nal
@@ -30,7 +32,10 @@ FLOOD = 6
 WINDOW = 60.0
 """Seconds over which they are counted."""
 _LATE_SHARE, _LATE = 0.05, 1.0
-_MANY = 8
+_MANY = 5
+# Anything but yyyy-MM-ddTHH:mm:ss after the tag of a time (A.1).
+_ODD_TIME = re.compile(rb">\d{4}-(?!\d\d-\d\dT\d\d:\d\d:\d\d<)\d{1,2}-\d{1,2}[T ]")
+_ODD_BEAT = re.compile(rb"<HeartBeat(?:Interval|Count)>(?!\s*[1-9])")
 _SOON, _SLOW = 0.2, 10.0
 _JUMP = 1000
 _PS = 96
@@ -58,6 +63,10 @@ def of_message(request: Request, sender_id: str) -> list[str]:
         names.append("a body without an XML declaration at its start")
     if body and b"\r\n" not in body:
         names.append("lines that end with LF alone")
+    if body and _ODD_TIME.search(body):
+        names.append("times written otherwise")
+    if b"<HeartBeat" in body and _ODD_BEAT.search(body):
+        names.append("heartbeat parameters that make no sense")
     if request.from_.uri.user != sender_id:
         names.append("From is not the device")
     written = (request.headers.get("Content-Type") or "").partition(";")[0].strip()
@@ -265,7 +274,7 @@ def _of_packets(batches: list[PacketBatch]) -> list[str]:
         names.append("no RTP marker")
     if markers == len(seconds) and len(ticks) < len(seconds):
         names.append("an RTP marker in every packet")
-    steps = zip(numbers, numbers[1:], strict=False)
+    steps = pairwise(numbers)
     if any(_JUMP < (after - before) & 0xFFFF < 0x10000 - _JUMP for before, after in steps):
         names.append("RTP sequence numbers jump")
     if len(ticks) == 1 and len(batches) > 1:

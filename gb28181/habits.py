@@ -89,7 +89,7 @@ class Habits:
     late_duplicate: bool = False
     """After a catalogue one item comes again with the SN before it. F Q7, S Q34."""
     sum_num_surplus: int = 0
-    """``SumNum`` counts so many more than are sent. S Q33, S Q35."""
+    """``SumNum`` of a search for recordings counts so many more than are sent. S Q33, S Q35."""
     position_list: bool = False
     """MobilePosition has the list form of 2022 whoever asks. F Q9."""
     config_answer: str | None = None
@@ -297,7 +297,6 @@ _PROFILES: Mapping[str, Profile] = MappingProxyType(
             habits=Habits(
                 silent_after_register=True,
                 position_list=True,
-                declares_charset="GB18030",
                 rtp_ssrc="own",
                 payload_type=69,
                 silent_commands=frozenset({"PTZPosition", "PTZPreciseCtrl"}),
@@ -350,7 +349,7 @@ _PROFILES: Mapping[str, Profile] = MappingProxyType(
                 connection_per_message=True,
                 civil_code="null",
                 num_surplus=1,
-                restarts_every=7,
+                restarts_every=6,
                 framing="rtsp",
             ),
             transport="tcp",
@@ -445,7 +444,7 @@ _PROFILES: Mapping[str, Profile] = MappingProxyType(
             name="执法仪",
             manufacturer="Bodycam",
             model="BC-1",
-            habits=Habits(starts_in_packet=True, loses_stream_bytes=True),
+            habits=Habits(starts_in_packet=True, loses_stream_bytes=True, sum_num_surplus=2),
             media_mode="tcp-passive",
         ),
     }

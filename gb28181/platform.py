@@ -76,6 +76,8 @@ PasswordLookup = Callable[[str], Password | Awaitable[Password]]
 BEIJING = timezone(timedelta(hours=8))
 """The standard's time, written without a zone (9.10.1)."""
 
+_LAST_MINUTES = 120.0
+"""Seconds before its end in which a registration is prolonged by a heartbeat, by quirk."""
 _CATALOGS_AT_ONCE = 32
 """How many catalogues are asked for at a time, when a whole county registers at once."""
 
@@ -409,7 +411,8 @@ class Platform:
         binding, now = device.binding, self._now()
         if binding is not None:
             self.watch.heartbeat(device.id, binding.keepalive_interval)
-            if device.quirks.outlives_expiry:
+            if device.quirks.outlives_expiry and binding.expires_at - now < _LAST_MINUTES:
+                self.watch.saw(device.id, ["never registers again"])
                 self.registrar.restore([replace(binding, expires_at=now + binding.expires)], now)
 
     def take_notification(self, device: RemoteDevice, notification: Notification) -> None:

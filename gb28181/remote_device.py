@@ -36,6 +36,7 @@ from .records import Records, Search, search_records
 from .settings import (
     ConfigBlock,
     are_told,
+    lacking_blocks,
     merged_configuration,
     untold_blocks,
     wanted_blocks,
@@ -246,6 +247,8 @@ class RemoteDevice:
         """
         names = wanted_blocks(blocks)
         answers = await self._ask_blocks(names, target, insist=insist)
+        if lacking_blocks(names, answers):
+            self.quirks_seen.note("another block than asked for", self._commands.now())
         for name in untold_blocks(names, answers):
             with contextlib.suppress(NoAnswer, CommandFailed):
                 answers += await self._ask_blocks((name,), target, insist=insist)

@@ -92,6 +92,13 @@ def untold_blocks(
     """Which of several blocks to ask for by themselves: fewer answers came than were asked for."""
     if len(answers) >= len(blocks):
         return ()  # an answer for each; one may come under another name than asked (spec 09, Q30)
+    return lacking_blocks(blocks, answers)
+
+
+def lacking_blocks(
+    blocks: Sequence[str], answers: Sequence[ConfigDownloadResponse]
+) -> tuple[str, ...]:
+    """Which of several blocks no answer has."""
     return tuple(
         name
         for name in blocks

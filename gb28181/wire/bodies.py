@@ -35,7 +35,7 @@ def bend_body(body: bytes, habits: Habits, *, clock_offset: float = 0.0) -> byte
         value = getattr(habits, name)
         if value:
             text = bend(text, value)
-    if habits.sum_num_surplus:
+    if habits.sum_num_surplus and "<CmdType>RecordInfo<" in text:
         text = _surplus(text, r"(<SumNum>)(\d+)", habits.sum_num_surplus)
     return _encode(text, declared, habits)
 
