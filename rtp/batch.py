@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import struct
-from array import array
-from collections.abc import Iterator
 from functools import lru_cache
-from sys import byteorder
 from typing import NamedTuple
 
 from .errors import RemoteProtocolError
 from .nal import starts_with_key
-from .packet import HEADER_SIZE, payload_bounds
+from .packet import HEADER_SIZE, RTCP_TYPES, payload_bounds
 
 PACK_START = b"\x00\x00\x01\xba"
 _HEAD = struct.Struct("!BBHII")
@@ -19,6 +16,10 @@ _REST = struct.Struct("!BHII")
 _LENGTH = struct.Struct("!H")
 _STRIDED_FROM = 6  # below this many packets the slices cost more than they save
 _UNKNOWN = -2
+_MOST = 256
+"""Packets of a batch that slices rewrite."""
+_COUNTING = bytes(range(256)) * (_MOST // 256 + 1)
+_SAME = [bytes((value,)) * _MOST for value in range(256)]
 
 
 class Heads(NamedTuple):
@@ -58,50 +59,58 @@ class PacketBatch:
         data: The buffer.
         bounds: Offset and length of each packet; every one has its 12 bytes of header at least.
         received: When they came.
-        stride: The distance between the beginnings of two packets where it is always the same;
-            0 when it is not, or not known.
+        stride: The distance between the beginnings of two packets, where it is the same for the
+            first of them at least; 0 when it is not, or not known.
         lengths: The lengths in ``bounds``, where they are at hand.
+        even: How many packets from the first on are ``stride`` apart; by default all.
     """
 
-    __slots__ = (
-        "_group", "_heads", "_is_plain", "_is_run", "_lengths", "bounds", "data", "is_framed",
-        "received", "stride",
-    )  # fmt: skip
+    is_framed = False
+    """Whether the two length bytes of RFC 4571 stand before each packet, and nothing else
+    between the packets."""
+    is_borrowed = False
+    """Whether the buffer is used again for the next read: valid during the call only."""
+    is_spare = False
+    """Whether nobody else looks at the buffer any more: it may be rewritten in place."""
+    _heads: Heads | None = None
+    _group: int = _UNKNOWN
+    _is_plain = False
+    _is_run = False
 
     def __init__(
         self,
         data: bytearray,
-        bounds: list[tuple[int, int]],
+        bounds: list[tuple[int, int]] | None,
         received: float = 0.0,
         stride: int = 0,
         lengths: list[int] | None = None,
+        even: int | None = None,
     ) -> None:
         self.data = data
-        self.bounds = bounds
         self.received = received
         self.stride = stride
-        self.is_framed = False
-        """Whether the two length bytes of RFC 4571 stand before each packet, and nothing else
-        between the packets."""
-        self._heads: Heads | None = None
-        self._lengths = lengths
-        self._group = _UNKNOWN
-        self._is_run = self._is_plain = False
+        self.start = bounds[0][0] if bounds else 0
+        """Where the first packet begins."""
+        if lengths is None:
+            lengths = [length for _, length in bounds or ()]
+        self.lengths = lengths
+        """Bytes of each packet."""
+        self.size = sum(lengths)
+        """Bytes of all packets together."""
+        self.even = (len(lengths) if even is None else even) if stride else 0
+        """How many packets from the first on are ``stride`` apart."""
+        self._bounds = bounds
 
     def __len__(self) -> int:
-        return len(self.bounds)
+        return len(self.lengths)
 
     @property
-    def lengths(self) -> list[int]:
-        """Bytes of each packet."""
-        if self._lengths is None:
-            self._lengths = [length for _, length in self.bounds]
-        return self._lengths
-
-    @property
-    def size(self) -> int:
-        """Bytes of all packets together."""
-        return sum(self._lengths or self.lengths)
+    def bounds(self) -> list[tuple[int, int]]:
+        """Offset and length of each packet."""
+        if self._bounds is None:
+            end = self.start + len(self.lengths) * self.stride
+            self._bounds = list(zip(range(self.start, end, self.stride), self.lengths, strict=True))
+        return self._bounds
 
     @property
     def heads(self) -> Heads:
@@ -111,27 +120,42 @@ class PacketBatch:
     @property
     def is_plain(self) -> bool:
         """Whether the payload of every packet is what follows its twelve bytes of header."""
-        return self._is_plain if self._heads else self._read_heads() is not None and self._is_plain
+        if self._heads is None:
+            self._read_heads()
+        return self._is_plain
+
+    @property
+    def is_rtp(self) -> bool:
+        """Whether every packet is RTP of version 2, and none RTCP."""
+        heads = self._heads or self._read_heads()
+        is_second = self._is_plain or (min(heads.firsts) >= 0x80 and max(heads.firsts) < 0xC0)
+        return is_second and RTCP_TYPES.isdisjoint(heads.seconds)
 
     @property
     def is_run(self) -> bool:
         """Whether the sequence numbers follow each other; false for a run that wraps."""
-        return self._is_run if self._heads else self._read_heads() is not None and self._is_run
+        if self._heads is None:
+            self._read_heads()
+        return self._is_run
 
     def _read_heads(self) -> Heads:
-        data, bounds, stride = self.data, self.bounds, self.stride
-        if not bounds:
-            return Heads((), (), (), (), ())
-        if stride and len(bounds) > 1:
-            begin, end = bounds[0][0], bounds[-1][0]
-            rows = list(_row(stride).iter_unpack(memoryview(data)[begin:end]))
-            rows.append(_HEAD.unpack_from(data, end))
-        else:
-            read = _HEAD.unpack_from
-            rows = [read(data, offset) for offset, _ in bounds]
-        heads = self._heads = Heads._make(zip(*rows, strict=True))
-        count, numbers = len(rows), heads[2]
-        self._is_plain = heads[0].count(0x80) == count
+        count = len(self.lengths)
+        if not count:
+            self._heads = Heads((), (), (), (), ())
+            return self._heads
+        even = self.even
+        flat: tuple[int, ...] = ()
+        if even:
+            flat = _rows(self.stride, even).unpack_from(self.data, self.start)
+        if even < count:
+            read, data = _HEAD.unpack_from, self.data
+            flat += tuple(
+                [field for offset, _ in self.bounds[even:] for field in read(data, offset)]
+            )
+        numbers: tuple[int, ...] = flat[2::5]
+        heads = Heads._make((flat[0::5], flat[1::5], numbers, flat[3::5], flat[4::5]))
+        self._heads = heads
+        self._is_plain = heads.firsts.count(0x80) == count
         first = numbers[0]
         self._is_run = numbers[-1] == first + count - 1 and (
             count < 3 or numbers == tuple(range(first, first + count))
@@ -144,25 +168,47 @@ class PacketBatch:
         return [view[offset : offset + length] for offset, length in self.bounds]
 
     def copy(self) -> PacketBatch:
-        """Return a batch of its own buffer, for a further target."""
-        other = PacketBatch(
-            bytearray(self.data), self.bounds, self.received, self.stride, self._lengths
-        )
-        other.is_framed, other._group = self.is_framed, self._group
-        other._heads, other._is_run, other._is_plain = self._heads, self._is_run, self._is_plain
-        return other
+        """Return a batch of its own buffer, for a further target or for later."""
+        begin = max(0, self.start - _LENGTH.size)
+        offset, length = self._last()
+        return self._moved(self.data[begin : offset + length], begin)
+
+    def own(self) -> PacketBatch:
+        """Return a batch that stays as it is after the call: itself unless it is borrowed."""
+        return self.copy() if self.is_borrowed else self
 
     def select(self, keep: list[bool]) -> PacketBatch:
         """Return a batch over the same buffer with only the packets marked in ``keep``."""
         bounds = [bound for bound, kept in zip(self.bounds, keep, strict=True) if kept]
-        return PacketBatch(self.data, bounds, self.received)
+        part = PacketBatch(self.data, bounds, self.received)
+        part.is_borrowed = self.is_borrowed
+        return part
 
     def from_index(self, index: int) -> PacketBatch:
         """Return a batch over the same buffer without the first ``index`` packets."""
         bounds = self.bounds[index:]
-        rest = PacketBatch(self.data, bounds, self.received, self.stride)
-        rest.is_framed = self.is_framed
+        even = max(0, self.even - index)
+        rest = PacketBatch(self.data, bounds, self.received, self.stride if even else 0, even=even)
+        rest.is_framed, rest.is_borrowed = self.is_framed, self.is_borrowed
         return rest
+
+    def _last(self) -> tuple[int, int]:
+        """Return the bound of the last packet."""
+        if self._bounds is not None:
+            return self._bounds[-1] if self._bounds else (0, 0)
+        count = len(self.lengths)
+        return self.start + (count - 1) * self.stride, self.lengths[-1]
+
+    def _moved(self, data: bytearray, by: int) -> PacketBatch:
+        """Return the same packets over ``data``, where they lie ``by`` bytes earlier."""
+        bounds = self._bounds
+        if by and bounds is not None:
+            bounds = [(offset - by, length) for offset, length in bounds]
+        other = PacketBatch(data, bounds, self.received, self.stride, self.lengths, self.even)
+        other.start = self.start - by
+        other.is_framed, other._group = self.is_framed, self._group
+        other._heads, other._is_run, other._is_plain = self._heads, self._is_run, self._is_plain
+        return other
 
     def rewrite(
         self,
@@ -180,22 +226,20 @@ class PacketBatch:
             timestamp_offset: Added to each timestamp, modulo 2^32.
             payload_type: The new one; None keeps it.
         """
-        heads, count = self.heads, len(self.bounds)
-        is_even = count >= _STRIDED_FROM and self.stride > 0 and self.is_run
-        if is_even and heads.ticks.count(heads.ticks[0]) == count:
+        heads, even = self.heads, 0
+        if _STRIDED_FROM <= self.even <= _MOST and self._is_run:
+            even = self.even
             self._rewrite_strided(ssrc, sequence_offset, timestamp_offset, payload_type)
-        else:
-            write, data = _REST.pack_into, self.data
+        if even < len(self.lengths):
+            write, data, bounds = _REST.pack_into, self.data, self.bounds
             keep, kind = (0xFF, 0) if payload_type is None else (0x80, payload_type)
-            for (offset, _), second, number, ticks in zip(
-                self.bounds, heads.seconds, heads.numbers, heads.ticks, strict=True
-            ):
+            for index in range(even, len(bounds)):
                 write(
                     data,
-                    offset + 1,
-                    second & keep | kind,
-                    number + sequence_offset & 0xFFFF,
-                    ticks + timestamp_offset & 0xFFFF_FFFF,
+                    bounds[index][0] + 1,
+                    heads.seconds[index] & keep | kind,
+                    heads.numbers[index] + sequence_offset & 0xFFFF,
+                    heads.ticks[index] + timestamp_offset & 0xFFFF_FFFF,
                     ssrc,
                 )
         self._heads = None
@@ -217,19 +261,22 @@ class PacketBatch:
         return self._group if self._group >= 0 else None
 
     def _find_group(self) -> int:
-        data, bounds = self.data, self.bounds
-        if self.stride and self.is_plain:
+        data = self.data
+        even = self.even if self.is_plain else 0
+        if even:
             # Only a payload whose fourth byte is that of a pack header can begin a group.
-            place = bounds[0][0] + HEADER_SIZE + 3
-            column = data[place : bounds[-1][0] + HEADER_SIZE + 4 : self.stride]
+            place = self.start + HEADER_SIZE + 3
+            column = data[place : place + even * self.stride : self.stride]
             index = column.find(0xBA)
             while index >= 0:
-                offset, length = bounds[index]
-                if self._begins_group(offset + HEADER_SIZE, offset + length):
+                offset = self.start + index * self.stride
+                if self._begins_group(offset + HEADER_SIZE, offset + self.lengths[index]):
                     return index
                 index = column.find(0xBA, index + 1)
-            return -1
-        for index, (offset, length) in enumerate(bounds):
+            if even == len(self.lengths):
+                return -1
+        for index in range(even, len(self.bounds)):
+            offset, length = self.bounds[index]
             start = offset + HEADER_SIZE
             if data[offset] & 0x3F:
                 try:
@@ -245,41 +292,46 @@ class PacketBatch:
         is_pack = start + 4 <= end and data[start : start + 4] == PACK_START
         return is_pack and _is_group(data, start, end)
 
-    def to_frames(self) -> bytes:
+    def to_frames(self) -> bytes | memoryview:
         """Return the packets with their two length bytes, ready for one TCP write.
 
         Source: RFC 4571 section 2.
         """
         view = memoryview(self.data)
-        if self.is_framed and self.bounds:
-            offset, length = self.bounds[-1]
-            return bytes(view[self.bounds[0][0] - _LENGTH.size : offset + length])
+        if self.is_framed and self.lengths:
+            offset, length = self._last()
+            return view[self.start - _LENGTH.size : offset + length]
         pieces: list[bytes | memoryview] = []
         for offset, length in self.bounds:
             pieces.append(_LENGTH.pack(length))
             pieces.append(view[offset : offset + length])
         return b"".join(pieces)
 
-    def segments(self, *, most: int = 46, most_bytes: int = 65_000) -> Iterator[Segment]:
+    def segments(self, *, most: int = 46, most_bytes: int = 65_000) -> list[Segment]:
         """Group the packets, in order, for sends with ``UDP_SEGMENT``."""
-        bounds, lengths, stride = self.bounds, self.lengths, self.stride
+        lengths, stride = self.lengths, self.stride
+        bounds = [] if stride and self.even == len(lengths) else self.bounds
         count, index = len(lengths), 0
         found: list[Segment] = []
         while index < count:
             first, size = index, lengths[index]
-            if stride == size and stride * most <= most_bytes:
+            index += 1
+            limit = min(count, first + most)
+            if stride == size and stride * most <= most_bytes and not bounds:
                 # Packets of the usual size lie without a byte between.
-                limit = min(count, first + most)
                 while index < limit and lengths[index] == size:
                     index += 1
                 if index < limit and lengths[index] < size:
                     index += 1
                 found.append(Segment(first, index - first, size, True))
                 continue
+            if index == count or lengths[index] > size:
+                found.append(Segment(first, 1, size, True))
+                continue
+            bounds = bounds or self.bounds
             total, contiguous = size, True
-            end = bounds[index][0] + size
-            index += 1
-            while index < count and index - first < most:
+            end = bounds[first][0] + size
+            while index < limit:
                 offset, length = bounds[index]
                 if length > size or total + length > most_bytes:
                     break
@@ -289,42 +341,47 @@ class PacketBatch:
                 if length < size:
                     break
             found.append(Segment(first, index - first, size, contiguous))
-        return iter(found)
+        return found
 
     def _rewrite_strided(
         self, ssrc: int, sequence: int, timestamp: int, payload_type: int | None
     ) -> None:
-        """Rewrite a run of one timestamp by slices."""
+        """Rewrite packets whose numbers follow each other by slices."""
         data, stride, heads = self.data, self.stride, self.heads
-        count, offset = len(self.bounds), self.bounds[0][0]
-        span = stride * (count - 1) + 1
-        where = [slice(offset + at, offset + at + span, stride) for at in range(12)]
+        count, start = self.even, self.start
+        end = start + stride * (count - 1) + HEADER_SIZE
         if payload_type is not None:
             kind = payload_type
-            if heads.seconds.count(kind) + heads.seconds.count(kind | 0x80) != count:
-                data[where[1]] = bytes([second & 0x80 | kind for second in heads.seconds])
+            seconds = heads.seconds
+            if seconds.count(kind) + seconds.count(kind | 0x80) != len(seconds):
+                kinds = bytes([second & 0x80 | kind for second in seconds[:count]])
+                data[start + 1 : end : stride] = kinds
         if sequence & 0xFFFF:
             first = heads.numbers[0] + sequence & 0xFFFF
-            if first + count <= 0x1_0000:
-                numbers = array("H", range(first, first + count))
+            low = first & 0xFF
+            data[start + 3 : end : stride] = _COUNTING[low : low + count]
+            if low + count <= 256:
+                data[start + 2 : end : stride] = _SAME[first >> 8][:count]
             else:
-                numbers = array("H", [first + at & 0xFFFF for at in range(count)])
-            if byteorder == "little":
-                numbers.byteswap()
-            raw = numbers.tobytes()
-            data[where[2]], data[where[3]] = raw[::2], raw[1::2]
+                numbers = range(first, first + count)
+                data[start + 2 : end : stride] = bytes([n >> 8 & 0xFF for n in numbers])
         if timestamp & 0xFFFF_FFFF:
-            ticks = heads.ticks[0] + timestamp & 0xFFFF_FFFF
-            for at, value in enumerate(ticks.to_bytes(4, "big"), 4):
-                data[where[at]] = bytes((value,)) * count
-        for at, value in enumerate(ssrc.to_bytes(4, "big"), 8):
-            data[where[at]] = bytes((value,)) * count
+            stamps = [ticks + timestamp & 0xFFFF_FFFF for ticks in heads.ticks[:count]]
+            raw = struct.pack(f"!{count}I", *stamps)
+            data[start + 4 : end : stride] = raw[0::4]
+            data[start + 5 : end : stride] = raw[1::4]
+            data[start + 6 : end : stride] = raw[2::4]
+            data[start + 7 : end : stride] = raw[3::4]
+        data[start + 8 : end : stride] = _SAME[ssrc >> 24][:count]
+        data[start + 9 : end : stride] = _SAME[ssrc >> 16 & 0xFF][:count]
+        data[start + 10 : end : stride] = _SAME[ssrc >> 8 & 0xFF][:count]
+        data[start + 11 : end : stride] = _SAME[ssrc & 0xFF][:count]
 
 
-@lru_cache(maxsize=64)
-def _row(stride: int) -> struct.Struct:
-    """The fixed header and what follows it up to the next packet."""
-    return struct.Struct(f"!BBHII{stride - HEADER_SIZE}x")
+@lru_cache(maxsize=512)
+def _rows(stride: int, count: int) -> struct.Struct:
+    """The fixed headers of ``count`` packets, ``stride`` bytes apart."""
+    return struct.Struct("!" + f"BBHII{stride - HEADER_SIZE}x" * (count - 1) + "BBHII")
 
 
 def _is_group(data: bytearray, start: int, end: int) -> bool:

@@ -17,6 +17,7 @@ _SLOT = 2048  # until the usual size of a socket's packets is known
 _NAME = 32  # a sockaddr_in6 has 28 bytes
 _MOST_SIZES = 16
 _SHRINK_FROM = 4
+_DONTWAIT = int(socket.MSG_DONTWAIT)
 _PORT = struct.Struct("!H")
 _SCOPE = struct.Struct("=I")
 
@@ -39,11 +40,16 @@ class Reader(Protocol):
     def lengths(self, count: int) -> list[int]:
         """Return the length of each; one longer than ``stride`` is not whole in the buffer."""
 
-    def copy(self, count: int, last: int) -> bytearray:
-        """Return the buffer up to the end of the last datagram, which has ``last`` bytes."""
+    def buffer(self, count: int) -> bytearray:
+        """Return the buffer itself; the next read writes over it."""
 
-    def source(self, count: int) -> Address | None:
-        """Return where they are from; None when not all are from the same address."""
+    def name(self, count: int) -> bytes:
+        """Return the address they are from as the kernel wrote it; empty when not all are from
+        the same.
+        """
+
+    def decode(self, name: bytes) -> Address:
+        """Read what ``name`` returned."""
 
     def datagrams(self, count: int) -> list[tuple[bytes, Address]]:
         """Return each datagram whole, with where it is from: the slow way."""
@@ -92,10 +98,8 @@ class ManyReader:
     def __init__(self, family: int, stride: int, buffers: _Buffers) -> None:
         self.stride = stride
         self._family = family
-        self._call = ctypes.CDLL(None, use_errno=True).recvmmsg
-        self._call.argtypes = (
-            ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p,
-        )  # fmt: skip
+        # It never waits, so the lock of the interpreter need not be given up for it.
+        self._call = ctypes.PyDLL(None).recvmmsg
         self._buffers = buffers
         self._near = memoryview(buffers.near)
         self._names = memoryview(buffers.names[socket.AddressFamily(family)])
@@ -116,48 +120,45 @@ class ManyReader:
             header.name, header.name_size = names + index * _NAME, self._name_size
             header.iov = ctypes.addressof(self._iovecs) + 2 * index * ctypes.sizeof(_Iovec)
             header.iov_count = 2
-        self._address = ctypes.addressof(self._headers)
+        self._address = ctypes.c_void_p(ctypes.addressof(self._headers))
         words = ctypes.sizeof(_Mmsghdr) // 4
         self._sizes = (
             memoryview(self._headers).cast("B").cast("I")[_Mmsghdr.size.offset // 4 :: words]
         )
-        self._last_name = b""
-        self._last_source: Address = ("", 0)
 
     def read(self, sock: socket.socket) -> int:
         """Read without waiting; return how many datagrams came."""
-        descriptor = sock.fileno()
+        count: int = self._call(sock.fileno(), self._address, PACKETS_A_READ, _DONTWAIT, None)
+        return count if count >= 0 else self._read_on(sock)
+
+    def _read_on(self, sock: socket.socket) -> int:
+        """Find out why nothing was read; read behind errors of what was sent before."""
         for _ in range(PACKETS_A_READ):
-            count: int = self._call(
-                descriptor, self._address, PACKETS_A_READ, socket.MSG_DONTWAIT, None
-            )
+            try:
+                sock.recv(1, socket.MSG_PEEK | _DONTWAIT)
+            except BlockingIOError:
+                return 0
+            except OSError as exc:
+                if exc.errno not in _PASSING:
+                    raise
+            count: int = self._call(sock.fileno(), self._address, PACKETS_A_READ, _DONTWAIT, None)
             if count >= 0:
                 return count
-            error = ctypes.get_errno()
-            if error == errno.EAGAIN:
-                return 0
-            if error not in _PASSING:
-                raise OSError(error, "recvmmsg")
         return 0
 
     def lengths(self, count: int) -> list[int]:
         """Return the length of each."""
         return self._sizes[:count].tolist()
 
-    def copy(self, count: int, last: int) -> bytearray:
-        """Return the buffer up to the end of the last datagram."""
-        return bytearray(self._near[: (count - 1) * self.stride + last])
+    def buffer(self, count: int) -> bytearray:
+        """Return the buffer itself; the next read writes over it."""
+        return self._buffers.near
 
-    def source(self, count: int) -> Address | None:
-        """Return where they are from; None when not all are from the same address."""
-        name = self._last_name
-        names = self._names[: count * _NAME]
-        if names != name * count:
-            name = bytes(names[:_NAME])
-            if names != name * count:
-                return None
-            self._last_name, self._last_source = name, self._decode(name)
-        return self._last_source
+    def name(self, count: int) -> bytes:
+        """Return the address they are from; empty when not all are from the same."""
+        names = bytes(self._names[: count * _NAME])
+        name = names[:_NAME]
+        return name if count == 1 or names == name * count else b""
 
     def datagrams(self, count: int) -> list[tuple[bytes, Address]]:
         """Return each datagram whole, with where it is from."""
@@ -168,10 +169,10 @@ class ManyReader:
             if size > stride:
                 data += far[beyond : beyond + size - stride]
             name = bytes(self._names[index * _NAME : (index + 1) * _NAME])
-            found.append((data, self._decode(name)))
+            found.append((data, self.decode(name)))
         return found
 
-    def _decode(self, name: bytes) -> Address:
+    def decode(self, name: bytes) -> Address:
         """Read a sockaddr_in or sockaddr_in6."""
         port = int(_PORT.unpack_from(name, 2)[0])
         if self._family != socket.AF_INET6:
@@ -209,16 +210,18 @@ class SingleReader:
         """Return the length of each."""
         return [len(data) for data, _ in self._found[:count]]
 
-    def copy(self, count: int, last: int) -> bytearray:
-        """Return the buffer up to the end of the last datagram."""
-        end = (count - 1) * self.stride + last
-        padded = (data.ljust(self.stride, b"\0") for data, _ in self._found[:count])
-        return bytearray(b"".join(padded)[:end])
+    def buffer(self, count: int) -> bytearray:
+        """Return the datagrams in one buffer."""
+        return bytearray().join(data.ljust(self.stride, b"\0") for data, _ in self._found[:count])
 
-    def source(self, count: int) -> Address | None:
-        """Return where they are from; None when not all are from the same address."""
+    def name(self, count: int) -> bytes:
+        """Return the address they are from; empty when not all are from the same."""
         sources = {source for _, source in self._found[:count]}
-        return sources.pop() if len(sources) == 1 else None
+        return repr(sources.pop()).encode() if len(sources) == 1 else b""
+
+    def decode(self, name: bytes) -> Address:
+        """Read what ``name`` returned."""
+        return self._found[0][1]
 
     def datagrams(self, count: int) -> list[tuple[bytes, Address]]:
         """Return each datagram whole, with where it is from."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from enum import Enum
 
 from .errors import FramingLost, LocalProtocolError
 
@@ -11,6 +10,7 @@ _LENGTH = struct.Struct("!H")
 _SMALLEST = 8  # an RTCP receiver report without blocks
 _EHOME_PREFIX = 256
 _TRUSTED = 3  # frames after which the SSRC of the first is believed
+_UNKNOWN, _PLAIN, _INTERLEAVED = 0, 2, 4  # styles: the bytes before each packet
 _MANY = 4  # frames of one length that are worth looking at together
 
 
@@ -29,17 +29,23 @@ class Deframer:
         self.skipped = 0
         """Bytes dropped in those searches."""
         self._max_resync = max_resync
-        self._rest = b""
+        self.rest = b""
+        """What is left of the last call: the beginning of a frame."""
+        self.stride = 0
+        """How far the first packets of the last call are apart, where that is always the same."""
+        self.even = 0
+        """How many packets that holds for."""
         self._ssrc: bytes | None = None
-        self._style = _Style.UNKNOWN
+        self._style = _UNKNOWN
         self._searched = 0
         self._frames = 0
         self._prefix = ""
+        self._next_even = 0
 
     @property
     def oddity(self) -> str:
         """What is unusual about the frames: ``ehome``, ``interleaved``, or empty."""
-        return "interleaved" if self._style is _Style.INTERLEAVED else self._prefix
+        return "interleaved" if self._style == _INTERLEAVED else self._prefix
 
     def push(self, data: bytes) -> list[bytes]:
         """Take bytes as they came from the socket; return the packets they complete.
@@ -63,99 +69,112 @@ class Deframer:
         Raises:
             FramingLost: As in ``push``; packets before the loss in the same call are dropped.
         """
-        buffer = bytearray(self._rest)
+        buffer = bytearray(self.rest)
         buffer += data
+        return buffer, self.cut_buffer(buffer, len(buffer))
+
+    def cut_buffer(self, buffer: bytearray, end: int) -> list[tuple[int, int]]:
+        """Cut the first ``end`` bytes of a buffer, which begin with ``rest``.
+
+        Returns:
+            Offset and length of each packet.
+
+        Raises:
+            FramingLost: As in ``push``; packets before the loss in the same call are dropped.
+        """
         bounds: list[tuple[int, int]] = []
-        place = 0
-        if self._style is _Style.UNKNOWN:
-            place = self._detect(buffer)
-        if self._style is not _Style.UNKNOWN:
+        place = self.stride = self.even = 0
+        if self._style == _UNKNOWN:
+            place = self._detect(buffer, end)
+        if self._style != _UNKNOWN:
             is_bounded = not self._searched
             while True:
                 if is_bounded:
-                    place, is_bounded = self._walk(buffer, place, bounds)
+                    place, is_bounded = self._walk(buffer, place, end, bounds)
                     if is_bounded:
-                        if bounds and place == len(buffer):
+                        if bounds and place == end:
                             self._frames = _TRUSTED  # it ended where a frame did: no chance
                         break
                 if self._frames + len(bounds) < _TRUSTED:
                     self._ssrc = None  # what looked like a frame was none: it began in a packet
-                place, is_bounded = self._search(buffer, place)
+                place, is_bounded = self._search(buffer, place, end)
                 if not is_bounded:
                     break
         self._frames += len(bounds)
-        self._rest = bytes(memoryview(buffer)[place:])
-        return buffer, bounds
+        self.rest = bytes(memoryview(buffer)[place:end]) if place < end else b""
+        return bounds
 
-    def _detect(self, buffer: bytearray) -> int:
+    def _detect(self, buffer: bytearray, end: int) -> int:
         """Choose the style by the first bytes, once they are enough to tell."""
-        if len(buffer) < 6:
+        if end < 6:
             return 0
         place = 0
         if buffer[:2] == b"\x01\x00" and buffer[2] and buffer[2] >> 6 != 2:
-            if len(buffer) < _EHOME_PREFIX + 6:
+            if end < _EHOME_PREFIX + 6:
                 return 0
             place = _EHOME_PREFIX
             self._prefix = "ehome"
         # 0x24xx is also a length that RFC 4571 allows: the version decides.
         if buffer[place] == 0x24 and buffer[place + 2] >> 6 != 2 and buffer[place + 4] >> 6 == 2:
-            self._style = _Style.INTERLEAVED
+            self._style = _INTERLEAVED
         else:
-            self._style = _Style.PLAIN
+            self._style = _PLAIN
         return place
 
     def _walk(
-        self, buffer: bytearray, place: int, bounds: list[tuple[int, int]]
+        self, buffer: bytearray, place: int, end: int, bounds: list[tuple[int, int]]
     ) -> tuple[int, bool]:
         """Collect whole frames; return where it ended and whether that is a boundary."""
-        prefix, end = self._style.value, len(buffer)
-        head = prefix - 2
-        size = 0
+        prefix = self._style
         while place + prefix < end:
             start = place + prefix
             length = buffer[start - 2] << 8 | buffer[start - 1]
             if length == 0:
                 place = start
                 continue
-            if length < _SMALLEST or buffer[start] >> 6 != 2 or (head and buffer[place] != 0x24):
+            first = buffer[start]
+            if length < _SMALLEST or first >> 6 != 2 or (prefix > 2 and buffer[place] != 0x24):
                 return place, False
             if start + length > end:
                 break
-            bounds.append((start, length))
             if self._ssrc is None and length >= 12 and not 200 <= buffer[start + 1] <= 204:
                 self._ssrc = bytes(buffer[start + 8 : start + 12])
+            if first == 0x80 and end - place > _MANY * length:
+                place = self._walk_equal(buffer, place, end, length, bounds)
+                continue
+            bounds.append((start, length))
+            if self.even and len(bounds) == self.even + 1 and start == self._next_even:
+                self.even += 1  # the last of a frame is shorter, but where it is to be expected
             place = start + length
-            if length == size and end - place > _MANY * length:
-                place = self._walk_equal(buffer, place, length, bounds)
-            size = length
         return place, True
 
     def _walk_equal(
-        self, buffer: bytearray, place: int, length: int, bounds: list[tuple[int, int]]
+        self, buffer: bytearray, place: int, end: int, length: int, bounds: list[tuple[int, int]]
     ) -> int:
-        """Collect the frames of one length that follow at ``place``; return where they end."""
-        prefix = self._style.value
+        """Collect the frames of one length that begin at ``place``; return where they end."""
+        prefix = self._style
         stride = prefix + length
-        count = (len(buffer) - place) // stride
-        # What every frame begins with, column by column: the length, and a plain RTP header.
-        columns = [(prefix - 2, length >> 8), (prefix - 1, length & 0xFF), (prefix, 0x80)]
-        if prefix > 2:
-            columns.append((0, 0x24))
+        count = (end - place) // stride
         stop = place + count * stride
-        for at, value in columns:
-            column = buffer[place + at : stop : stride]
-            count = min(count, len(column) - len(column.lstrip(bytes((value,)))))
-        first = place + prefix
-        bounds += [(first + index * stride, length) for index in range(count)]
+        # What every frame begins with, column by column: the length, and a plain RTP header.
+        at = place + prefix
+        count = _leading(buffer[at - 2 : stop : stride], length >> 8, count)
+        count = _leading(buffer[at - 1 : stop : stride], length & 0xFF, count)
+        count = _leading(buffer[at:stop:stride], 0x80, count)
+        if prefix > 2:
+            count = _leading(buffer[place:stop:stride], 0x24, count)
+        if not bounds:
+            self.stride, self.even, self._next_even = stride, count, at + count * stride
+        bounds += [(start, length) for start in range(at, at + count * stride, stride)]
         return place + count * stride
 
-    def _search(self, buffer: bytearray, place: int) -> tuple[int, bool]:
+    def _search(self, buffer: bytearray, place: int, end: int) -> tuple[int, bool]:
         """Look for a boundary; return where it ended and whether it was found.
 
         A frame counts when it looks like RTP of our source and another follows it; without the
         bytes to see that, the search goes on at the same place with the next ones.
         """
-        prefix, end, begin = self._style.value, len(buffer), place
+        prefix, begin = self._style, place
         is_found = False
         if not self._searched:
             self.resyncs += 1
@@ -185,10 +204,10 @@ class Deframer:
         return buffer[start + 8 : start + 12] == buffer[following + 8 : following + 12]
 
     def _is_frame(self, buffer: bytearray, place: int) -> bool:
-        start = place + self._style.value
+        start = place + self._style
         if buffer[start] >> 6 != 2 or buffer[start - 2] << 8 | buffer[start - 1] < 12:
             return False
-        if self._style is _Style.INTERLEAVED and buffer[place] != 0x24:
+        if self._style == _INTERLEAVED and buffer[place] != 0x24:
             return False
         return self._ssrc is None or buffer[start + 8 : start + 12] == self._ssrc
 
@@ -204,9 +223,8 @@ def frame(packet: bytes) -> bytes:
     return _LENGTH.pack(len(packet)) + packet
 
 
-class _Style(Enum):
-    """How frames begin; the value is the number of bytes before the packet."""
-
-    UNKNOWN = 0
-    PLAIN = 2
-    INTERLEAVED = 4
+def _leading(column: bytearray, value: int, count: int) -> int:
+    """Count the entries at the front that have this value, ``count`` at most."""
+    if column.count(value) >= count:
+        return count
+    return min(count, len(column) - len(column.lstrip(bytes((value,)))))

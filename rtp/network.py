@@ -19,9 +19,13 @@ RECEIVE_BUFFER = 4 * 1024 * 1024
 class MediaSocket(Protocol):
     """A UDP socket for media, real or simulated."""
 
-    counters: Counter[str]
     on_error: Callable[[BaseException], None] | None
     on_rtcp: OnRtcp | None
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What came and left so far."""
+        ...
 
     @property
     def local(self) -> Address:
@@ -45,25 +49,43 @@ class MediaSocket(Protocol):
         ...
 
 
+class StreamProtocol(asyncio.Protocol):
+    """A protocol that can also take what was read from the buffer of the poller."""
+
+    def unfinished(self) -> bytes:
+        """Return what is left of the read before: it goes before the next."""
+        return b""
+
+    def buffer_received(self, buffer: bytearray, size: int, now: float) -> None:
+        """Take ``size`` bytes at the front of ``buffer``, for the length of this call."""
+
+
 class MediaNetwork(Protocol):
     """What media needs of a network: the loop's two TCP calls and UDP media sockets."""
 
     async def create_server(
-        self, protocol_factory: Callable[[], asyncio.Protocol], host: str, port: int, **kw: Any
+        self, protocol_factory: Callable[[], StreamProtocol], host: str, port: int
     ) -> Any:
-        """Listen, as ``loop.create_server``."""
+        """Listen; what is returned can be closed.
+
+        Raises:
+            OSError: The address cannot be bound.
+        """
         ...
 
     async def create_connection(
         self,
-        protocol_factory: Callable[[], asyncio.Protocol],
+        protocol_factory: Callable[[], StreamProtocol],
         host: str,
         port: int,
         *,
         local_addr: Address | None = None,
-        **kw: Any,
     ) -> tuple[Any, Any]:
-        """Connect, as ``loop.create_connection``."""
+        """Connect; return transport and protocol.
+
+        Raises:
+            OSError: Nobody could be reached.
+        """
         ...
 
     def open_udp(

@@ -53,7 +53,8 @@ class Reception:
     def push_batch(self, batch: PacketBatch) -> None:
         """Count every packet of a batch; all must be of one source."""
         heads = batch.heads
-        numbers, ticks, count = heads.numbers, heads.ticks, len(batch.bounds)
+        numbers, ticks = heads.numbers, heads.ticks
+        count = len(numbers)
         is_next = self._base is not None and count and numbers[0] == self._highest + 1 & 0xFFFF
         if is_next and batch.is_run:  # the usual case
             self.received += count

@@ -12,16 +12,15 @@ from typing import Any
 from .batch import PacketBatch
 from .errors import FramingLost
 from .framing import Deframer
-from .network import Address, MediaNetwork, OnBatch, OnRtcp
-from .packet import HEADER_SIZE, RTCP_TYPES
+from .network import Address, MediaNetwork, OnBatch, OnRtcp, StreamProtocol
+from .packet import HEADER_SIZE
 
 logger = logging.getLogger("gb28181.rtp")
 
 WRITE_LIMIT = 4 * 1024 * 1024
-_LARGEST_READ = 65_536
 
 
-class TcpMediaConnection(asyncio.Protocol):
+class TcpMediaConnection(StreamProtocol):
     """RTP packets over one TCP connection, both ways.
 
     Set ``on_batch``, ``on_rtcp`` and ``on_lost`` before the first byte comes: in the callback of
@@ -37,7 +36,8 @@ class TcpMediaConnection(asyncio.Protocol):
         *,
         write_limit: int = WRITE_LIMIT,
     ) -> None:
-        self.counters: Counter[str] = Counter()
+        self._counters: Counter[str] = Counter()
+        self._packets = self._bytes = self._sent = 0
         self.on_batch: OnBatch | None = None
         self.on_rtcp: OnRtcp | None = None
         self.on_lost: Callable[[BaseException | None], None] | None = None
@@ -52,6 +52,17 @@ class TcpMediaConnection(asyncio.Protocol):
         self._is_closed = False
 
     @property
+    def counters(self) -> Counter[str]:
+        """What came and left so far."""
+        counters = self._counters.copy()
+        counters.update(packets=self._packets, bytes=self._bytes, sent=self._sent)
+        if self._deframer.resyncs:
+            counters["resyncs"] = self._deframer.resyncs
+        if self._deframer.oddity:
+            counters[self._deframer.oddity] = 1
+        return counters
+
+    @property
     def is_closed(self) -> bool:
         """Whether it is closed or closing."""
         return self._is_closed
@@ -59,18 +70,30 @@ class TcpMediaConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport (called by asyncio)."""
         self._transport = transport
-        if hasattr(transport, "max_size"):
-            # asyncio allocates this much for every read.
-            transport.max_size = _LARGEST_READ
         self.local = _address(transport.get_extra_info("sockname"))
         self.remote = _address(transport.get_extra_info("peername"))
         if self._on_connection is not None:
             self._guarded(partial(self._on_connection, self))
 
     def data_received(self, data: bytes) -> None:
-        """Cut the bytes into packets and hand them on (called by asyncio)."""
+        """Cut the bytes into packets and hand them on (called by a simulated network)."""
         if not self._is_closed:
-            self._guarded(partial(self._take, data))
+            buffer = bytearray(self._deframer.rest)
+            buffer += data
+            self._guarded(partial(self._take, buffer, len(buffer), self._loop.time(), False))
+
+    def unfinished(self) -> bytes:
+        """Return the beginning of a frame that the read before ended with."""
+        return self._deframer.rest
+
+    def buffer_received(self, buffer: bytearray, size: int, now: float) -> None:
+        """Cut what the poller read into packets and hand them on."""
+        if self._is_closed:
+            return
+        try:
+            self._take(buffer, size, now, True)
+        except Exception as exc:  # noqa: BLE001  a stream's boundary: it ends this one only
+            self._fail(exc)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Say so to the owner (called by asyncio)."""
@@ -111,66 +134,66 @@ class TcpMediaConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _write(self, data: bytes, packets: int) -> bool:
+    def _write(self, data: bytes | memoryview, packets: int) -> bool:
         transport = self._transport
         if self._is_closed or transport is None or transport.is_closing():
             return False
         if transport.get_write_buffer_size() + len(data) > self._write_limit:
-            self.counters["dropped"] += packets
+            self._counters["dropped"] += packets
             return False
         transport.write(data)
-        self.counters["sent"] += packets
+        self._sent += packets
         return True
 
-    def _take(self, data: bytes) -> None:
-        counters = self.counters
-        counters["bytes"] += len(data)
-        buffer, bounds = self._deframer.cut(data)
-        if self._deframer.oddity:
-            counters[self._deframer.oddity] = 1
-        if self._deframer.resyncs:
-            counters["resyncs"] = self._deframer.resyncs
+    def _take(self, buffer: bytearray, size: int, now: float, is_borrowed: bool) -> None:
+        deframer = self._deframer
+        self._bytes += size - len(deframer.rest)
+        bounds = deframer.cut_buffer(buffer, size)
         if not bounds:
             return
-        batch = PacketBatch(buffer, bounds, self._loop.time(), _stride(bounds))
-        if min(batch.lengths) < HEADER_SIZE or not RTCP_TYPES.isdisjoint(batch.heads.seconds):
-            self._take_mixed(buffer, bounds)
+        batch = PacketBatch(buffer, bounds, now, deframer.stride, None, deframer.even)
+        batch.is_borrowed = is_borrowed
+        if min(batch.lengths) < HEADER_SIZE or not batch.is_rtp:
+            self._take_mixed(buffer, bounds, now)
             return
-        counters["packets"] += len(bounds)
+        self._packets += len(bounds)
         end = bounds[-1][0] + bounds[-1][1]
         # Every packet has its two bytes of length before it; nothing else may be there.
         batch.is_framed = end - bounds[0][0] == batch.size + 2 * (len(bounds) - 1)
         if self.on_batch is not None:
             self.on_batch(batch, self.remote)
 
-    def _take_mixed(self, buffer: bytearray, bounds: list[tuple[int, int]]) -> None:
+    def _take_mixed(self, buffer: bytearray, bounds: list[tuple[int, int]], now: float) -> None:
         """Sort out RTCP and what is neither."""
-        counters = self.counters
+        counters = self._counters
         kept = []
         for offset, length in bounds:
             if 200 <= buffer[offset + 1] <= 204:
                 counters["rtcp"] += 1
                 if self.on_rtcp is not None:
                     self.on_rtcp(bytes(buffer[offset : offset + length]), self.remote)
-            elif length < 12:
+            elif length < HEADER_SIZE:
                 counters["garbage"] += 1
             else:
                 kept.append((offset, length))
-        counters["packets"] += len(kept)
+        self._packets += len(kept)
         if kept and self.on_batch is not None:
-            self.on_batch(PacketBatch(buffer, kept, self._loop.time()), self.remote)
+            batch = PacketBatch(buffer, kept, now)
+            batch.is_borrowed = True
+            self.on_batch(batch, self.remote)
 
     def _guarded(self, call: Callable[[], None]) -> None:
         """Run a callback; what it raises ends this connection and reaches ``on_lost``."""
         try:
             call()
-        except FramingLost as exc:
-            self._cause = exc
-            self.abort()
-        except Exception as exc:
-            logger.exception("media connection from %s:%d closed", *self.remote)
-            self._cause = exc
-            self.abort()
+        except Exception as exc:  # noqa: BLE001  a stream's boundary: it ends this one only
+            self._fail(exc)
+
+    def _fail(self, cause: Exception) -> None:
+        if not isinstance(cause, FramingLost):
+            logger.error("media connection from %s:%d closed", *self.remote, exc_info=cause)
+        self._cause = cause
+        self.abort()
 
 
 async def listen_tcp(
@@ -222,16 +245,6 @@ async def connect_tcp(
         else:
             assert isinstance(connection, TcpMediaConnection)
             return connection
-
-
-def _stride(bounds: list[tuple[int, int]]) -> int:
-    """Return the distance between the packets where it is always the same, else 0."""
-    first, last, count = bounds[0][0], bounds[-1][0], len(bounds)
-    if count < 2 or first + (count - 1) * (bounds[1][0] - first) != last:
-        return 0
-    stride = bounds[1][0] - first
-    places = [offset for offset, _ in bounds]
-    return stride if places == list(range(first, last + 1, stride)) else 0
 
 
 def _address(name: Any) -> Address:

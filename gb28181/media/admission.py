@@ -63,7 +63,7 @@ class Admission:
         """Return the packets of the batch that belong to us; None when none does."""
         if source == self.source:
             sources = batch.heads.sources
-            if sources.count(self.ssrc or 0) == len(sources):  # the usual case
+            if sources.count(self.ssrc) == len(sources):  # the usual case
                 self._last_at = now
                 self._others = 0
                 self._next = batch.heads.numbers[-1] + 1 & 0xFFFF

@@ -333,13 +333,15 @@ class Receiver:
         if self._admission.epoch != epoch:
             self._begin()
         self._last_packet_at = now
-        self._packets += len(admitted.bounds)
+        self._packets += len(admitted)
         assert self._reception is not None
         self._reception.push_batch(admitted)
         if self._first_packet_at is None:
             self._first_packet_at = now
             self._arm_watch()
             self._arrived.set_result(None)
+        if admitted.is_borrowed and not self.units.is_used:
+            admitted.is_spare = self.batches.has_one_tap
         self.batches.publish(admitted)
         if self.units.is_used:
             self._make_units(admitted, now)

@@ -140,7 +140,7 @@ class MediaSink:
     def send_batch(self, batch: PacketBatch) -> bool:
         """Send now or drop; never wait. False when something was dropped."""
         if self._udp is not None and self.remote is not None and not self.is_closed:
-            count = len(batch.bounds)
+            count = len(batch)
             self._packets += count
             self._bytes += batch.size
             return self._udp.send_batch(batch, self.remote) == count
@@ -266,7 +266,7 @@ class Relay:
 
     It starts with the cached current group, or at the next group start, or after five seconds
     with whatever comes. What the source lost stays a gap in the outgoing numbering. Every relay
-    works on a copy, so any number of them may share a receiver.
+    works on a copy, or on what nobody else needs, so any number of them may share a receiver.
 
     Args:
         batches: A receiver's batches.
@@ -353,7 +353,7 @@ class Relay:
         # A named boundary (a stream): what fails here ends this relay, not its source.
         try:
             if self._is_started and not self._backlog and self._is_ready:  # the usual case
-                self._send(compact(batch))
+                self._send(batch if batch.is_spare else compact(batch))
             else:
                 self._forward(batch)
         except Exception as error:
@@ -421,8 +421,8 @@ class Relay:
             self._timer = self._loop.call_later(SEND_PAUSE, self._flush)
 
     def _send(self, batch: PacketBatch) -> None:
-        self._rewriter.rewrite(batch, self._loop.time())
-        self._packets += len(batch.bounds)
+        self._rewriter.rewrite(batch, batch.received)
+        self._packets += len(batch)
         self._bytes += batch.size
         self._sink.send_batch(batch)
 
@@ -478,8 +478,7 @@ class _Rewriter:
 
 def compact(batch: PacketBatch) -> PacketBatch:
     """Return a copy of the packets; of a buffer that holds little else, a copy of all."""
-    size = batch.size
-    if 4 * size >= 3 * len(batch.data) or (batch.is_framed and 2 * size >= len(batch.data)):
+    if batch.stride or batch.is_framed or 4 * batch.size >= 3 * len(batch.data):
         return batch.copy()
     bounds, place = [], 0
     for length in batch.lengths:

@@ -40,7 +40,9 @@ class Stream(Generic[T]):
             Asked once for each item, in order.
         measure: The size of an item for the bound of the group cache.
         mark: Returns the item marked as following a gap.
-        keep: Returns the item in a form that may be kept; None when no group is to be cached.
+        own: Returns the item in a form that may be kept after ``publish``; None when every
+            item may be. Taps get what was published.
+        keep_group: Whether the current group is cached.
         pause: Called with True when a ``PAUSE`` reader is full and with False when it has room
             again; None when the source cannot be stopped.
     """
@@ -51,7 +53,8 @@ class Stream(Generic[T]):
         starts: Callable[[T], bool],
         measure: Callable[[T], int],
         mark: Callable[[T], T] | None = None,
-        keep: Callable[[T], T] | None = None,
+        own: Callable[[T], T] | None = None,
+        keep_group: bool = True,
         pause: Callable[[bool], None] | None = None,
     ) -> None:
         self.on_first_reader: Callable[[], None] | None = None
@@ -59,7 +62,8 @@ class Stream(Generic[T]):
         self._starts = starts
         self._mark = mark
         self._pause = pause
-        self._group: _Group[T] | None = None if keep is None else _Group(measure, keep)
+        self._own = own
+        self._group: _Group[T] | None = _Group(measure) if keep_group else None
         self._readers: list[Reader[T]] = []
         self._taps: list[_Tap[T]] = []
         self._closed = False
@@ -76,6 +80,11 @@ class Stream(Generic[T]):
         return bool(self._readers or self._taps)
 
     @property
+    def has_one_tap(self) -> bool:
+        """Whether one tap gets what is published as it is, and nobody after it."""
+        return len(self._taps) == 1
+
+    @property
     def is_closed(self) -> bool:
         """Whether the stream has ended."""
         return self._closed
@@ -89,10 +98,11 @@ class Stream(Generic[T]):
             return
         if self._group is not None or self._readers:
             starts = self._starts(item)
+            kept = item if self._own is None else self._own(item)
             if self._group is not None:
-                self._group.add(item, starts)
+                self._group.add(kept, starts)
             for reader in tuple(self._readers):
-                reader._offer(item, starts)
+                reader._offer(kept, starts)
         for tap in self._taps:
             try:
                 tap.take(item)
@@ -298,7 +308,6 @@ def unit_stream(*, pause: Callable[[bool], None] | None = None) -> Stream[Access
         starts=_UnitGroups().starts,
         measure=lambda unit: len(unit.data),
         mark=lambda unit: replace(unit, is_discontinuous=True),
-        keep=lambda unit: unit,
         pause=pause,
     )
 
@@ -308,7 +317,8 @@ def batch_stream(*, keep_group: bool = True) -> Stream[PacketBatch]:
     return Stream(
         starts=lambda batch: batch.starts_group,
         measure=lambda batch: len(batch.data),
-        keep=(lambda batch: batch) if keep_group else None,
+        own=PacketBatch.own,
+        keep_group=keep_group,
     )
 
 
@@ -347,10 +357,9 @@ class _UnitGroups:
 class _Group(Generic[T]):
     """The items since the last group start; empty when they are too many."""
 
-    def __init__(self, measure: Callable[[T], int], keep: Callable[[T], T]) -> None:
+    def __init__(self, measure: Callable[[T], int]) -> None:
         self.items: list[T] = []
         self._measure = measure
-        self._keep = keep
         self._size = 0
 
     def add(self, item: T, starts: bool) -> None:
@@ -362,7 +371,7 @@ class _Group(Generic[T]):
         if self._size > GROUP_BYTES or len(self.items) >= GROUP_ITEMS:
             self.clear()
             return
-        self.items.append(self._keep(item))
+        self.items.append(item)
 
     def clear(self) -> None:
         self.items.clear()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PORT, SINK_PORT, SSRC = 48_000, 47_990, 0x1000_0000
+PORT, SINK_PORT, SSRC = 28_000, 27_990, 0x1000_0000
 _LEAD = 3.0  # connections are made, the first group has gone through
 
 

@@ -112,8 +112,8 @@ class Sink:
         return [packet for _, packet in self.sent]
 
 
-def publish(stream: Stream[PacketBatch], packets: list[bytes], now: float = 0.0) -> None:
-    stream.publish(join(packets, now))
+def publish(stream: Stream[PacketBatch], packets: list[bytes]) -> None:
+    stream.publish(join(packets, asyncio.get_running_loop().time()))
 
 
 def flat(sent: list[list[bytes]]) -> list[RtpPacket]:
