@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 from rtp.access_unit import MediaKind
 
 from .errors import Cause, Gb28181Error, SessionLost
+from .media.diagnosis import of_both
 from .media.stages import Reason
 
 if TYPE_CHECKING:
@@ -237,16 +238,6 @@ async def frames_of(units: AsyncIterator[AccessUnit]) -> AsyncIterator[np.ndarra
             decoder = Decoder(unit.codec)
         for frame in await asyncio.to_thread(decoder.decode, unit):
             yield frame_to_rgb(cast("av.VideoFrame", frame))  # a video decoder gives no other
-
-
-def of_both(first: Cause, second: Cause) -> Cause:
-    """The cause of a first try, which says the most, with what became of the second."""
-    way = second.evidence.get("mode", "the other way")
-    return replace(
-        first,
-        sentence=f"{first.sentence}; then over {way}: {second.code}",
-        evidence=first.evidence | {"second try": second.sentence},
-    )
 
 
 def lost(code: str, sentence: str, *, permanent: bool = False) -> SessionLost:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from rtp.access_unit import MediaKind
 
 from .errors import Cause, SessionLost
-from .live import of_both
+from .media.diagnosis import of_both
 from .media.moments import RecordingClock, Span
 from .media.plan import SessionKind
 from .media.stages import Reason, Stage

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from .deviations import of_session, of_stream
 from .errors import Gb28181Error, SessionLost
-from .live import lost, of_both
+from .live import lost
+from .media.diagnosis import of_both
 from .media.moments import joined
 from .media.plan import SessionKind, SessionPlan, stream_attribute
 from .media.session import MediaSession, open_session
@@ -207,11 +208,13 @@ class Sessions:
             logger.info("%s: tried again: %s", channel_id, error.cause.sentence)
             first = error.cause
         try:
-            return await self._invite(self._online_owner(channel_id), channel_id, number, wanted)
+            session = await self._invite(self._online_owner(channel_id), channel_id, number, wanted)
         except SessionLost as second:
             if first.code in _BUSY:
                 raise
             raise SessionLost(of_both(first, second.cause)) from second
+        session.earlier = None if first.code in _BUSY else first
+        return session
 
     async def _is_worth_another(self, device: RemoteDevice, channel_id: str, cause: Cause) -> bool:
         """Whether something can be changed before a second and last try."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sip.errors import CallRejected, FlowFailed, TransactionTimeout
@@ -50,6 +51,16 @@ def made(
         permanent=permanent,
         retry_after=retry_after,
         evidence=session.evidence() | {name: fact for name, fact in evidence.items() if fact},
+    )
+
+
+def of_both(first: Cause, second: Cause) -> Cause:
+    """The cause of a first try, which says the most, with what became of the second."""
+    way = second.evidence.get("mode", "the other way")
+    return replace(
+        first,
+        sentence=f"{first.sentence}; then over {way}: {second.code}",
+        evidence=first.evidence | {"second try": second.sentence},
     )
 
 

@@ -13,7 +13,7 @@ from sip.errors import CallRejected, SipError
 from ..errors import Cause, Gb28181Error, MediaTimeout, SessionLost
 from ..sdp import SessionDescription, parse_sdp
 from ..ssrc import Ssrc, format_ssrc
-from .diagnosis import cause_of, made
+from .diagnosis import cause_of, made, of_both
 from .stages import Reason, Stage, Timeline
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class MediaSession:
         self.answer: SessionDescription | None = None
         self.last_status = ""
         """The last status line that the INVITE met."""
+        self.earlier: Cause | None = None
+        """Why a first try over other transport failed, when this is the second."""
         self.payload_type: int | None = None
         """As the first packet let in has it."""
         self.foreign_at_first = 0
@@ -246,6 +248,8 @@ class MediaSession:
         cause = made(self, Reason.SHUTDOWN, "our side is stopping")
         try:
             cause = await self._until_end()
+            if self.earlier is not None and self.timeline.when(Stage.SSRC) is None:
+                cause = of_both(self.earlier, cause)
         except Exception as error:
             cause = self.why(error)
             raise
@@ -280,6 +284,11 @@ class MediaSession:
         after = f"{self.plan.key_timeout:g} s after the first packet"
         seen = self.receiver.statistics
         if self.timeline.when(Stage.UNDERSTOOD) is None:
+            unknown = seen.repairs.get("codec_unknown", 0)
+            if unknown:
+                # A program stream names its coding beside key frames only.
+                sentence = f"{unknown} pictures of an unknown coding, and no key frame, {after}"
+                return made(self, Reason.NO_KEY_FRAME, sentence)
             said = "" if self.answer is None else ", ".join(
                 f"{one.number} {one.encoding}".strip() for one in self.answer.payloads
             )  # fmt: skip
