@@ -247,6 +247,7 @@ class Sessions:
                 supervisor=station.supervisor,
                 on_closed=self._closed,
             )
+            session.ended.add_done_callback(lambda _: self._forget_way(session))
             look = self._look(device, session)
             station.supervisor.spawn(look, name=f"look at {channel_id}", on_fault=lambda _: None)
             return session
@@ -309,6 +310,14 @@ class Sessions:
             return False
         return self._other_way(device.id, cause)
 
+    def _forget_way(self, session: MediaSession) -> None:
+        """A way that brought no media is not the one to begin with the next time."""
+        cause, device = session.cause, self._platform.owner_of(session.channel_id)
+        if cause is None or device is None or cause.code not in _NO_WAY:
+            return
+        if self._ways.get(device.id, ("", 0.0))[0] == session.plan.mode:
+            del self._ways[device.id]
+
     def _way(self, device_id: str) -> str:
         wanted = self._mode if isinstance(self._mode, str) else self._mode(device_id)
         mode, until = self._ways.get(device_id, (wanted, 0.0))
@@ -318,12 +327,9 @@ class Sessions:
         return mode
 
     def _other_way(self, device_id: str, cause: Cause) -> bool:
-        """Take the other transport for a device, and remember it; a second failure forgets it."""
+        """Take the other transport for a device, and remember it; its failure forgets it."""
         mode = cause.evidence.get("mode", "")
         if cause.code not in _NO_WAY or mode not in _OTHER_WAY:
-            return False
-        if device_id in self._ways and self._ways[device_id][0] == mode:
-            del self._ways[device_id]
             return False
         if self._way(device_id) == mode:
             while len(self._ways) >= _MOST_REMEMBERED:

@@ -13,7 +13,7 @@ from ..edition import Edition
 from ..link import CONTENT_TYPE
 from ..manscdp.catalog import CatalogItem, CatalogQuery, CatalogResponse
 from ..manscdp.codec import decode, encode
-from ..media.answer import answer_to, judge_offer
+from ..media.answer import HISTORY, LIVE, answer_to, judge_offer
 from ..ssrc import Ssrc
 from ..supervisor import Supervisor
 
@@ -112,7 +112,7 @@ class ScriptedDevice:
 
     async def accept(self, incoming: IncomingInvite) -> None:
         """A script: accept, and send nothing."""
-        offer = judge_offer(incoming.request)
+        offer = judge_offer(incoming.request, sessions=LIVE | HISTORY)
         described = answer_to(
             offer,
             origin_id=self.id,
