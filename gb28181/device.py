@@ -13,6 +13,7 @@ from .addresses import require_address
 from .answers import Answers
 from .edition import Edition
 from .equipment.alarms import AlarmFate, Alarms
+from .equipment.configuring import Configuring, Effects
 from .equipment.controls import Controls, Hooks
 from .equipment.firmware import Firmware
 from .equipment.inventory import Inventory
@@ -32,7 +33,6 @@ from .manscdp.control import DeviceControl
 from .manscdp.device_config import ConfigDownloadQuery, DeviceConfig
 from .manscdp.device_info import DeviceInfoQuery
 from .manscdp.device_status import DeviceStatusQuery
-from .manscdp.notices import VideoUploadNotify
 from .manscdp.position import MobilePositionQuery
 from .manscdp.preset import PresetQuery
 from .manscdp.ptz_state import (
@@ -43,7 +43,6 @@ from .manscdp.ptz_state import (
 )
 from .manscdp.record import RecordInfoQuery
 from .manscdp.storage import SdCardStatusQuery
-from .manscdp.values import format_time
 from .publisher import CatalogPublisher
 from .registration import RegistrationConfig, RegistrationState
 from .serving import DeviceChannel, Outgoing, Serving
@@ -249,6 +248,15 @@ class Device:
                 upgrade=self._upgrade,
             ),
         )
+        self.configuring = Configuring(
+            self.inventory,
+            self.snapshots,
+            Effects(
+                rename=lambda channel_id, name: self.change_channel(channel_id, name=name),
+                register_by=self._register_by,
+                take_pictures=self._take_pictures,
+            ),
+        )
         self._is_booting = False
         self._loudspeaker = loudspeaker
         self.loudspeaker: Loudspeaker | None = None
@@ -372,15 +380,7 @@ class Device:
 
         Source: GB/T 28181-2022 A.2.5, VideoUploadNotify.
         """
-        place = self.inventory.route.at(self._now())
-        notice = VideoUploadNotify(
-            sn="1",
-            device_id=channel_id,
-            time=format_time(self.inventory.wall().replace(microsecond=0)),
-            longitude=place.longitude,
-            latitude=place.latitude,
-        )
-        return await self.answers.send(notice)
+        return await self.answers.send(self.queries.video_upload(channel_id, self._now()))
 
     def change_channel(self, channel_id: str, **changes: Any) -> None:
         """Change a channel's line in the catalogue, its ``status`` perhaps, and tell subscribers.
@@ -449,12 +449,10 @@ class Device:
             await self.answers.send(answer)
 
     async def _configure(self, config: DeviceConfig) -> None:
-        fault = self._config_fault(config)
-        if not fault:
-            self.inventory.configure(config)
+        fault = self.configuring.set(config)
         await self.answers.send(self.queries.config_result(config, fault))
         if not fault:
-            self._take_effect(config)
+            self.configuring.take_effect(config)
 
     async def _control(self, command: DeviceControl) -> None:
         answer = self.controls.serve(command, self._now())
@@ -468,13 +466,7 @@ class Device:
         await self.answers.send(self.queries.cruise_tracks(query))
 
     async def _device_info(self, query: DeviceInfoQuery) -> None:
-        plate = self.nameplate
-        answer = self.queries.device_info(
-            query,
-            manufacturer=plate.manufacturer,
-            model=plate.model,
-            firmware=self.firmware.version,
-        )
+        answer = self.queries.device_info(query, self.nameplate, self.firmware.version)
         await self.answers.send(answer)
 
     async def _device_status(self, query: DeviceStatusQuery) -> None:
@@ -501,32 +493,10 @@ class Device:
     async def _sd_cards(self, query: SdCardStatusQuery) -> None:
         await self.answers.send(self.queries.cards(query, self._now()))
 
-    # Configuration --------------------------------------------------------------------------
-
-    def _config_fault(self, config: DeviceConfig) -> str:
-        fault = self.inventory.config_fault(config)
-        if fault or config.snapshot_config is None:
-            return fault
-        unit = self.inventory.camera(config.device_id)
-        if unit is None:
-            return f"{config.device_id} is not one camera"
-        return self.snapshots.fault(unit.id, config.snapshot_config)
-
-    def _take_effect(self, config: DeviceConfig) -> None:
-        basic = config.basic_param
-        if basic is not None:
-            if basic.name is not None and config.device_id in self.inventory.units:
-                self.change_channel(config.device_id, name=basic.name)
-            self._register_by(self.inventory.configuration.blocks.basic_param)
-        units = self.inventory.meant(config.device_id)
-        if config.video_record_plan is not None:
-            for unit in units:
-                unit.recorder.set_plan(unit.configuration.blocks.video_record_plan)
-        if config.snapshot_config is not None:
-            self._begin_snapshots(units[0])
+    # Within ---------------------------------------------------------------------------------
 
     def _register_by(self, basic: BasicParam) -> None:
-        """Expiry and heartbeat take effect with the next registration: which is now."""
+        """Take other times into force with the next registration, which is now."""
         before = self._config
         self._config = replace(
             before,
@@ -537,18 +507,21 @@ class Device:
         if self.link is not None and self._config != before:
             self.link.reconfigure(self._config)
 
-    def _begin_snapshots(self, unit: Unit) -> None:
+    def _take_pictures(self, unit: Unit) -> None:
         order = unit.configuration.blocks.snapshot_config
         source = self.channels[unit.id].source()
-        self._spawn(self.snapshots.take(unit.id, source, order), "snapshots")
-
-    # Within ---------------------------------------------------------------------------------
+        sn = self.inventory.next_sn()
+        self._spawn(self.snapshots.take(unit.id, source, order, sn=sn), "snapshots")
 
     def _upgrade(self, order: DeviceUpgrade) -> str:
         fault = self.firmware.fault(order)
         if not fault:
             work = self.firmware.upgrade(
-                order, self.id, restart=self._restart_registered, tell=self.answers.send
+                order,
+                self.id,
+                sn=self.inventory.next_sn(),
+                restart=self._restart_registered,
+                tell=self.answers.send,
             )
             self._spawn(work, "upgrade")
         return fault

@@ -11,6 +11,9 @@ TESTS = Path(__file__).parent
 
 # Everything else must pass on a plain install of the wheel.
 NEEDED_PACKAGES = {
+    "gb28181/equipment/test_firmware.py": ("httpx",),
+    "gb28181/equipment/test_snapshots.py": ("av", "numpy", "httpx"),
+    "gb28181/equipment/test_web.py": ("httpx",),
     "gb28181/media/test_packets.py": ("av", "numpy"),
     "gb28181/media/test_pattern.py": ("av", "numpy"),
     "gb28181/media/test_reading.py": ("av", "numpy"),

@@ -68,7 +68,6 @@ class Alarms:
         self._inventory = inventory
         self._send = send
         self._notify = notify
-        self._sn = 0
         self._waiting: dict[str, asyncio.Future[str]] = {}
 
     async def raise_alarm(
@@ -89,10 +88,9 @@ class Alarms:
         fate = self._forbidden(source_id, method, alarm_type or "")
         if fate is None:
             self._record(source_id)
-            self._sn += 1
             fate = await self._tell(
                 AlarmNotify(
-                    sn=str(self._sn),
+                    sn=self._inventory.next_sn(),
                     device_id=source_id,
                     priority=priority,
                     method=method,

@@ -31,7 +31,6 @@ class Firmware:
         self._web = web
         self._limit = limit
         self._is_busy = False
-        self._sn = 0
 
     def fault(self, order: DeviceUpgrade) -> str:
         """Say why an upgrade cannot be begun; empty when it can."""
@@ -50,6 +49,7 @@ class Firmware:
         order: DeviceUpgrade,
         device_id: str,
         *,
+        sn: str,
         restart: Callable[[], Awaitable[None]],
         tell: Callable[[DeviceUpgradeResultNotify], Awaitable[object]],
     ) -> None:
@@ -58,13 +58,13 @@ class Firmware:
         Args:
             order: What to install.
             device_id: Whose.
+            sn: Of the notice.
             restart: Restarts the device and returns when it is registered.
             tell: Sends the notice.
         """
         self._is_busy = True
-        self._sn += 1
         notice = DeviceUpgradeResultNotify(
-            sn=str(self._sn), device_id=device_id, session_id=order.session_id, upgrade_result="OK"
+            sn=sn, device_id=device_id, session_id=order.session_id, upgrade_result="OK"
         )
         try:
             try:

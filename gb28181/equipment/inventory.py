@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -108,8 +109,13 @@ class Inventory:
             armed=settings.armed,
         )
         self.route = Route(settings.route, speed=settings.vehicle_speed)
+        self._sn = itertools.count(1)
         self.ignored = 0
         """Commands for what is not there, to which no answer is foreseen."""
+
+    def next_sn(self) -> str:
+        """An SN for what it says of its own accord."""
+        return str(next(self._sn))
 
     def wall(self) -> datetime:
         """The device's time of day."""

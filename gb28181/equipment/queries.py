@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..manscdp.catalog import CatalogResponse
 from ..manscdp.device_config import ConfigDownloadResponse, DeviceConfigResponse
 from ..manscdp.device_info import DeviceInfoResponse
 from ..manscdp.device_status import AlarmDuty, DeviceStatusResponse
+from ..manscdp.notices import VideoUploadNotify
 from ..manscdp.position import MobilePositionNotify, PositionItem
 from ..manscdp.preset import Preset, PresetResponse
 from ..manscdp.ptz_state import (
@@ -45,6 +46,18 @@ if TYPE_CHECKING:
 _PositionT = TypeVar("_PositionT", PtzPositionResponse, PtzPositionNotify)
 
 
+class Nameplate(Protocol):
+    """What a device says of itself."""
+
+    @property
+    def manufacturer(self) -> str:
+        """Who made it."""
+
+    @property
+    def model(self) -> str:
+        """What it is."""
+
+
 class Queries:
     """Makes the answers; one method for each query.
 
@@ -72,7 +85,7 @@ class Queries:
         return empty, items
 
     def device_info(
-        self, query: DeviceInfoQuery, *, manufacturer: str, model: str, firmware: str
+        self, query: DeviceInfoQuery, plate: Nameplate, firmware: str
     ) -> DeviceInfoResponse:
         """What the device is, or one of its cameras."""
         known = self._inventory.knows(query.device_id)
@@ -87,8 +100,8 @@ class Queries:
             device_name=name if known else None,
             result="OK" if known else "ERROR",
             reason=None if known else _no(query.device_id),
-            manufacturer=manufacturer if known else None,
-            model=model if known else None,
+            manufacturer=plate.manufacturer if known else None,
+            model=plate.model if known else None,
             firmware=firmware if known else None,
             channel=(1 if is_part else len(self._inventory.units)) if known else None,
         )
@@ -266,6 +279,17 @@ class Queries:
         return MobilePositionNotify(
             sn=sn, device_id=device_id, time=time, sum_num=1, items=(item,)
         ).in_edition(self._inventory.edition)
+
+    def video_upload(self, channel_id: str, now: float) -> VideoUploadNotify:
+        """The wish to be watched."""
+        place = self._inventory.route.at(now)
+        return VideoUploadNotify(
+            sn=self._inventory.next_sn(),
+            device_id=channel_id,
+            time=format_time(self._inventory.wall().replace(microsecond=0)),
+            longitude=place.longitude,
+            latitude=place.latitude,
+        )
 
     def _position(self, empty: _PositionT, now: float) -> _PositionT:
         head = self._head(empty.device_id)

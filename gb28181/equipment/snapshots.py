@@ -54,7 +54,6 @@ class Snapshots:
         self._web = web
         self._clock = clock
         self._tell = tell
-        self._sn = 0
         self._busy: set[str] = set()
 
     def fault(self, channel_id: str, order: SnapShotConfig) -> str:
@@ -63,17 +62,18 @@ class Snapshots:
             return "the pictures ordered before are not all taken yet"
         return self._web.fault(order.upload_url or "")
 
-    async def take(self, channel_id: str, source: MediaSource, order: SnapShotConfig) -> None:
-        """Take the pictures, upload each, and tell which of them arrived."""
+    async def take(
+        self, channel_id: str, source: MediaSource, order: SnapShotConfig, *, sn: str
+    ) -> None:
+        """Take the pictures, upload each, and tell under ``sn`` which of them arrived."""
         self._busy.add(channel_id)
         try:
             files = await self._all(channel_id, source, order)
         finally:
             self._busy.discard(channel_id)
-        self._sn += 1
         await self._tell(
             UploadSnapShotFinishedNotify(
-                sn=str(self._sn),
+                sn=sn,
                 device_id=channel_id,
                 session_id=order.session_id or "",
                 files=tuple(files),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -69,7 +68,6 @@ class Subscribers:
         self._queries = queries
         self._publisher = publisher
         self._supervisor = supervisor
-        self._sn = itertools.count(1)
         self._publishing: asyncio.Task[None] | None = None
         self._running: dict[IncomingSubscription, type[Any]] = {}
         self._alarms: dict[IncomingSubscription, AlarmQuery] = {}
@@ -147,7 +145,9 @@ class Subscribers:
         subscription.on_refresh(refreshed)
         self._drive(
             subscription,
-            lambda: self._queries.mobile_position(query.device_id, self._next_sn(), _now()),
+            lambda: self._queries.mobile_position(
+                query.device_id, self._inventory.next_sn(), _now()
+            ),
             lambda: min(max(float(asked.interval or INTERVAL), 1.0), 86_400.0),
         )
 
@@ -160,7 +160,7 @@ class Subscribers:
             if notice == told:
                 return None
             told = notice
-            return self._queries.ptz_notice(query.device_id, self._next_sn(), _now())
+            return self._queries.ptz_notice(query.device_id, self._inventory.next_sn(), _now())
 
         self._drive(subscription, news, lambda: LOOK)
 
@@ -226,9 +226,6 @@ class Subscribers:
             return [], b""
         body = encode(make(query.sn, query.device_id), self._inventory.edition)
         return [("Content-Type", CONTENT_TYPE)], body
-
-    def _next_sn(self) -> str:
-        return str(next(self._sn))
 
 
 def wants(query: AlarmQuery, notice: AlarmNotify) -> bool:

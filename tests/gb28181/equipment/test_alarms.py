@@ -38,7 +38,7 @@ async def raised(room: Desk, result: str | None = "OK", **said: Any) -> AlarmFat
     async def answer() -> None:
         seen = len(room.of(AlarmNotify))
         while True:
-            while len(room.of(AlarmNotify)) == seen:
+            while len(room.of(AlarmNotify)) == seen:  # noqa: ASYNC110 - what comes has no event
                 await asyncio.sleep(0.01)
             seen += 1
             notice = room.of(AlarmNotify)[-1]
