@@ -35,7 +35,11 @@ def is_key(codec: Codec, data: bytes) -> bool:
 
     Source: ITU-T H.264 table 7-1, ITU-T H.265 table 7-1.
     """
-    kind = first_picture_type(codec, data)
+    return is_key_type(codec, first_picture_type(codec, data))
+
+
+def is_key_type(codec: Codec, kind: int) -> bool:
+    """Whether a NAL unit of this type begins a key picture."""
     return kind == 5 if codec is Codec.H264 else 16 <= kind <= 21
 
 
@@ -46,12 +50,13 @@ def first_picture_type(codec: Codec, data: bytes) -> int:
     """
     if codec not in (Codec.H264, Codec.H265):
         return -1
-    for start in _starts(data):
-        if start >= len(data):
-            break
-        kind = nal_type(codec, data[start : start + 1])
-        if _is_picture(codec, kind):
+    size, is_h265 = len(data), codec is Codec.H265
+    place = data.find(_START) + 3
+    while 2 < place < size:
+        kind = data[place] >> 1 & 0x3F if is_h265 else data[place] & 0x1F
+        if kind <= 31 if is_h265 else 1 <= kind <= 5:
             return kind
+        place = data.find(_START, place) + 3
     return -1
 
 

@@ -66,20 +66,20 @@ class Depacketizer:
         bounds, seconds, ticks = batch.bounds, heads.seconds, heads.ticks
         units: list[AccessUnit] = []
         first, count = 0, len(bounds)
+        push = self._demuxer.push
         while first < count:
             timestamp, end = ticks[first], first
             while seconds[end] < 0x80 and end + 1 < count and ticks[end + 1] == timestamp:
                 end += 1
-            payloads = [
-                data[offset + HEADER_SIZE : offset + length]
-                for offset, length in bounds[first : end + 1]
-            ]
-            units += self._demuxer.push(
-                b"".join(payloads) if end > first else bytes(payloads[0]),
-                timestamp=timestamp,
-                marker=seconds[end] >= 0x80,
+            end += 1
+            payload = b"".join(
+                [
+                    data[offset + HEADER_SIZE : offset + length]
+                    for offset, length in bounds[first:end]
+                ]
             )
-            first = end + 1
+            units += push(payload, timestamp=timestamp, marker=seconds[end - 1] >= 0x80)
+            first = end
         return units
 
     def poll(self, now: float) -> list[AccessUnit]:

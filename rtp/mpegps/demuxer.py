@@ -84,10 +84,14 @@ class PsDemuxer:
                 units += self._end_early()
                 buffer = self._buffer
             self._timestamp = timestamp
-        held = len(buffer)
-        buffer += payload
-        if len(buffer) >= self._need:
-            units += self._walk(held, timestamp)
+        if self._is_synced and not buffer and not self._runs_on:
+            taken = self._walk_whole(payload, timestamp, units)
+            payload = payload[taken:] if taken else payload
+        if payload:
+            held = len(self._buffer)
+            self._buffer += payload
+            if len(self._buffer) >= self._need:
+                units += self._walk(held, timestamp)
         if marker and self._video.trusts_marker and self._is_synced:
             if self._runs_on:
                 self._video.extend(self._buffer)
@@ -160,7 +164,8 @@ class PsDemuxer:
                 if not is_decided:
                     break
                 continue
-            units += self._take(place, end, timestamp if place >= held else self._unit_timestamp)
+            stamp = timestamp if place >= held else self._unit_timestamp
+            units += self._take(buffer, place, end, stamp)
             place = end
             if len(self._video) > MAX_FRAME:
                 self._drop_oversize()
@@ -170,6 +175,37 @@ class PsDemuxer:
         if len(self._video) > MAX_FRAME:
             self._drop_oversize()
         return units
+
+    def _walk_whole(
+        self, payload: bytes | memoryview, timestamp: int, units: list[AccessUnit]
+    ) -> int:
+        """Take the whole units at the front of a payload, as long as nothing needs a repair.
+
+        Returns:
+            Where the first unit begins that is not whole, or not as it should be.
+        """
+        data = payload if isinstance(payload, bytes) else bytes(payload)
+        place, size = 0, len(data)
+        while place + 14 <= size and data[place : place + 3] == syntax.START:
+            code = data[place + 3]
+            if code == syntax.PACK:
+                if data[place + 4] >> 6 != 0b01:
+                    break
+                end = place + 14 + (data[place + 13] & 7)
+            else:
+                length = data[place + 4] << 8 | data[place + 5]
+                if code <= syntax.PACK or not length:
+                    break
+                end = place + 6 + length
+            if end > size:
+                break
+            units += self._take(data, place, end, timestamp)
+            place = end
+            if len(self._video) > MAX_FRAME:
+                self._drop_oversize()
+                break
+        self._unit_timestamp = timestamp
+        return place
 
     def _approach(self, place: int) -> tuple[int, bool]:
         """Go on to where a unit may begin; return that place and whether it can be looked at."""
@@ -278,9 +314,11 @@ class PsDemuxer:
                 self._video.damage()
         self._runs_on, self._after_video = _NOT, False
 
-    def _take(self, place: int, end: int, timestamp: int) -> list[AccessUnit]:
+    def _take(
+        self, buffer: bytes | bytearray, place: int, end: int, timestamp: int
+    ) -> list[AccessUnit]:
         """Take one whole unit."""
-        code = self._buffer[place + 3]
+        code = buffer[place + 3]
         self._after_video = False
         if code == syntax.PACK:
             if end - place == 4:
@@ -290,13 +328,13 @@ class PsDemuxer:
             self._has_headers = True
         elif code == syntax.MAP:
             self._has_headers = True
-            self._take_map(place, end)
+            self._take_map(buffer, place, end)
         elif code != syntax.END:
-            return self._take_pes(self._buffer, place, end, timestamp)
+            return self._take_pes(buffer, place, end, timestamp)
         return []
 
-    def _take_map(self, place: int, end: int) -> None:
-        streams, is_sound = syntax.read_map(self._buffer, place, end)
+    def _take_map(self, buffer: bytes | bytearray, place: int, end: int) -> None:
+        streams, is_sound = syntax.read_map(buffer, place, end)
         if not is_sound:
             self._count("map")
         if not streams:
@@ -311,7 +349,7 @@ class PsDemuxer:
                     break
 
     def _take_pes(
-        self, buffer: bytearray, place: int, end: int, timestamp: int
+        self, buffer: bytes | bytearray, place: int, end: int, timestamp: int
     ) -> list[AccessUnit]:
         kind = self._kind_of(buffer[place + 3])
         if kind is None:
@@ -321,8 +359,11 @@ class PsDemuxer:
         header = syntax.read_pes_header(buffer, place, end)
         if not header.is_sound:
             self._count("pes_header")
-        with memoryview(buffer) as view:  # released: the buffer must be free to shrink
-            payload = bytes(view[place + header.size : end])
+        if isinstance(buffer, bytes):
+            payload = buffer[place + header.size : end]
+        else:
+            with memoryview(buffer) as view:  # released: the buffer must be free to shrink
+                payload = bytes(view[place + header.size : end])
         if kind is MediaKind.AUDIO:
             return self._audio.add(header, payload, timestamp)
         units = self._video.add(

@@ -135,11 +135,12 @@ class VideoTrack:
             return []
         is_key = self._has_headers
         if codec in _NAL_CODECS:
-            if nal.first_picture_type(codec, data) < 0:
+            kind = nal.first_picture_type(codec, data)
+            if kind < 0:
                 if is_last or self._is_damaged:
                     self.drop()
                 return []
-            is_key = nal.is_key(codec, data)
+            is_key = nal.is_key_type(codec, kind)
             if self._must_begin and not nal.begins_picture(codec, data):
                 self._is_damaged = True
         pts, dts, repair = self._shared.clock.resolve(0, first.pts, first.dts, self._timestamp)
