@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sip.errors import CallCancelled, SipError
 
@@ -16,12 +16,21 @@ from .device import Nameplate
 from .dispatch import request_user_of, to_user_of, user_of
 from .edition import Edition
 from .errors import Gb28181Error, SessionLost
+from .forwarding import Forwarding
 from .link import Link
 from .manscdp.catalog import CatalogItem, CatalogQuery
 from .manscdp.control import DeviceControl
 from .manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
 from .manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
-from .media.answer import Declined, JudgedOffer, Subject, answer_to, judge_offer
+from .media.answer import (
+    HISTORY,
+    LIVE,
+    Declined,
+    JudgedOffer,
+    Subject,
+    answer_to,
+    judge_offer,
+)
 from .media.relay import Relay
 from .publisher import CatalogPublisher
 from .registration import RegistrationConfig, RegistrationState, StateChanged
@@ -37,11 +46,14 @@ if TYPE_CHECKING:
 
     from .manscdp.schema import Message
     from .media.relay import MediaSink
+    from .media.session import MediaSession
     from .platform import Platform
     from .ssrc import Ssrc
     from .streams import StreamLease
 
 logger = logging.getLogger("gb28181.cascade")
+
+T = TypeVar("T")
 
 _STATUS = {
     "unknown-channel": 404,
@@ -119,6 +131,9 @@ class Cascade:
         self.share = share or Share()
         self.nameplate = nameplate or Nameplate(name="gateway", model="gateway")
         self.viewers: list[UpperViewer] = []
+        self.forwarding = Forwarding(
+            platform.sessions, platform.station, self.share, name=upper.id, edition=upper.edition
+        )
         self.publisher = CatalogPublisher(platform.id, self._tree, edition=upper.edition)
         self._answers: Answers | None = None
         self._work: list[asyncio.Task[None]] = []
@@ -174,6 +189,7 @@ class Cascade:
             task.cancel()
         for viewer in tuple(self.viewers):
             await viewer.call.bye(reason="shutdown", timeout=2.0)
+        await self.forwarding.end("shutdown", timeout=2.0)
         await self.link.stop()
         self.platform.station.dispatcher.detach(self)
         knows = self.platform.station.knows
@@ -223,7 +239,8 @@ class Cascade:
         if incoming.method == "REGISTER" or self.link is None:
             return False
         if incoming.call is not None:
-            return any(viewer.call is incoming.call for viewer in self.viewers)
+            is_live = any(viewer.call is incoming.call for viewer in self.viewers)
+            return is_live or self.forwarding.has(incoming.call)
         if not self.link.is_from_server(incoming.flow):
             return False
         port = incoming.flow.remote[1]
@@ -231,6 +248,8 @@ class Cascade:
 
     def handle(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
         """Serve one request of the upper."""
+        if incoming.method == "INFO":
+            return self.forwarding.control(incoming)
         return self._require_answers().handle(incoming)
 
     async def _catalog(self, query: CatalogQuery) -> None:
@@ -330,18 +349,26 @@ class Cascade:
     async def _invite(self, incoming: IncomingInvite) -> None:
         subject = Subject.parse(incoming.request.headers.get("Subject"))
         lease: StreamLease | None = None
+        tape: MediaSession | None = None
         try:
             with _given_up_on_cancel(incoming):
                 channel_id = self._asked_channel(incoming, subject)
-                offer = judge_offer(incoming.request)
+                offer = judge_offer(incoming.request, sessions=LIVE | HISTORY)
                 await self._replace(subject)
-                lease = await self._pull(channel_id, offer)
+                if offer.is_history:
+                    tape = await self._within(self.forwarding.pull(channel_id, offer), channel_id)
+                else:
+                    lease = await self._pull(channel_id, offer)
         except Declined as declined:
             logger.info("%s: INVITE declined: %s", self.upper.id, declined)
             incoming.reject(
                 declined.status, headers=[("Warning", f'399 gb28181 "{_quotable(declined)}"')]
             )
             return
+        if tape is not None:
+            await self.forwarding.serve(incoming, offer, subject, tape)
+            return
+        assert lease is not None
         try:
             await self._serve(incoming, channel_id, subject, offer, lease)
         finally:
@@ -362,13 +389,18 @@ class Cascade:
         if subject.sender_serial and subject.receiver_id:
             for viewer in [one for one in self.viewers if one.subject == subject]:
                 await viewer.call.bye(reason="replaced")
+            await self.forwarding.replace(subject)
 
     async def _pull(self, channel_id: str, offer: JudgedOffer) -> StreamLease:
-        number = offer.description.attributes.get("streamnumber", "0")
-        kind = StreamKind.SUB if number.strip() == "1" else StreamKind.MAIN
+        kind = StreamKind.SUB if offer.stream_number > 0 else StreamKind.MAIN
+        key = StreamKey(channel_id, kind)
+        return await self._within(self.platform.streams.acquire(key), channel_id)
+
+    async def _within(self, work: Coroutine[Any, Any, T], channel_id: str) -> T:
+        """Wait for what a camera is asked for, as long as the upper waits for us."""
         try:
             async with asyncio.timeout(self.upper.answer_within):
-                return await self.platform.streams.acquire(StreamKey(channel_id, kind))
+                return await work
         except TimeoutError:
             raise Declined(408, f"{channel_id} did not answer in time") from None
         except SessionLost as error:
@@ -451,6 +483,11 @@ class Cascade:
                     name=f"bye {viewer.channel_id}",
                     on_fault=lambda _: None,
                 )
+            spawn(
+                self.forwarding.end("link to the upper platform lost", timeout=1.0),
+                name=f"end of recordings for {self.upper.id}",
+                on_fault=lambda _: None,
+            )
 
 
 @contextmanager

@@ -322,6 +322,10 @@ class Relay:
             started_without_group=self._without_group,
         )
 
+    def outgoing(self, sequence_number: int, timestamp: int) -> tuple[int, int]:
+        """Return what the numbers of a packet of the source become here, as things stand."""
+        return self._rewriter.outgoing(sequence_number, timestamp)
+
     def close(self, cause: BaseException | None = None) -> None:
         """Stop forwarding. The sink stays as it is. Idempotent."""
         if self.is_closed:
@@ -462,6 +466,13 @@ class _Rewriter:
             sequence_offset=self._sequence_offset,
             timestamp_offset=self._timestamp_offset,
             payload_type=self._payload_type,
+        )
+
+    def outgoing(self, sequence: int, ticks: int) -> tuple[int, int]:
+        """Return sequence number and timestamp as they leave."""
+        return (
+            sequence + self._sequence_offset & 0xFFFF,
+            ticks + self._timestamp_offset & 0xFFFF_FFFF,
         )
 
     def _begin(self, source: int, sequence: int, ticks: int, now: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..cascade import Cascade, Upper
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from types import TracebackType
 
+    from ..equipment.recordings import Recordings
     from ..events import PlatformEvent
     from ..share import Share
     from ..station import Station
@@ -203,6 +205,7 @@ class Simulation:
         server_address: str | None = None,
         transport: str | None = None,
         address: str | None = None,
+        recordings: Recordings | None = None,
         **settings: Any,
     ) -> SimulatedDevice:
         """Start a device that registers at a platform; wait for it with ``until(DeviceOnline)``.
@@ -215,6 +218,7 @@ class Simulation:
             server_address: The address it has for the platform; that of its host when None.
             transport: ``udp`` or ``tcp``; what the family is usually set to when None.
             address: Of its host; made up when None.
+            recordings: What is on the disk of each of its cameras; nothing when None.
             **settings: Of ``Device``, ``device_id`` among them.
 
         Raises:
@@ -238,7 +242,10 @@ class Simulation:
             "edition": known.edition,
             "habits": known.habits,
             "seed": seed,
-            "channels": self._channels(known, device_id, channels, seed),
+            "channels": [
+                replace(one, recordings=recordings)
+                for one in self._channels(known, device_id, channels, seed)
+            ],
             "network": host,
             **settings,
         }
