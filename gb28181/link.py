@@ -9,6 +9,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from sip.errors import SipError
+from sip.flow import Flow
 from sip.message import Headers, Request
 from sip.transport import is_literal
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sip.endpoint import SipEndpoint
-    from sip.flow import Flow
 
     from .registration import Action, RegistrationConfig
     from .supervisor import Supervisor
@@ -139,6 +139,11 @@ class Link:
         """
         target = await self._roomy(len(body))
         response = await self._endpoint.request(self.message(body), target, timeout=timeout)
+        if response.status >= 400 and isinstance(target, Flow):
+            # Some servers know us only by the flow that we registered over.
+            self._no_tcp_until = self._now() + _TCP_REFUSED
+            message = self.message(body)
+            response = await self._endpoint.request(message, self.target, timeout=timeout)
         return response.status
 
     async def _roomy(self, size: int) -> Flow | str:

@@ -41,6 +41,7 @@ class Desk:
         notified: Every message of a NOTIFY that came, and with it when.
         largest: Bytes of the largest body over UDP.
         answer: What a MESSAGE is answered; 200 unless a test changes it.
+        refuses_tcp: Whether a MESSAGE over TCP is answered 403.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Desk:
         self.notified: list[tuple[float, Message | None]] = []
         self.largest = 0
         self.answer = 200
+        self.refuses_tcp = False
         self.flow: Flow | None = None
         self.edition = edition
         self.endpoint = SipEndpoint(
@@ -189,6 +191,8 @@ class Desk:
                 self.flow = incoming.flow
                 expires = str(incoming.request.expires)
                 incoming.respond(200, headers=[("Expires", expires)])
+            case "MESSAGE" if self.refuses_tcp and incoming.flow.reliable:
+                incoming.respond(403)
             case "MESSAGE":
                 if not incoming.flow.reliable:
                     self.largest = max(self.largest, len(incoming.request.body))

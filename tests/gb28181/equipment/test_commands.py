@@ -615,3 +615,21 @@ async def test_an_answer_that_cannot_be_cut_and_is_large_goes_over_tcp(gb: Simul
         assert isinstance(presets, PresetResponse)
         assert len(presets.items) == 255
         assert room.largest <= 1300
+
+
+@pytest.mark.parametrize("takes_tcp", [True, False])
+async def test_a_platform_that_refuses_tcp_gets_a_large_answer_over_udp(
+    gb: Simulation, takes_tcp: bool
+) -> None:
+    """It may know the device only by the flow it registered over, or listen on UDP alone."""
+    async with desk(gb) as room:
+        if takes_tcp:
+            room.refuses_tcp = True
+        else:
+            gb.network.filter(lambda packet: packet.kind == "udp")
+        head = head_of(room)
+        for number in range(1, 256):
+            head.take(PresetCommand(action=PresetAction.SET, preset=number), now())
+        answers = await room.ask(PresetQuery(sn="8", device_id=CAMERA), within=15.0)
+        assert [len(one.items) for one in answers] == [255]  # type: ignore[attr-defined]
+        assert room.largest > 1300
