@@ -18,6 +18,7 @@ from .station import authority
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sip.flow import Flow
     from sip.message import Response
 
     from .edition import Edition
@@ -29,6 +30,8 @@ M = TypeVar("M")
 
 REQUEST_TIMEOUT = 10.0
 """Seconds for the SIP answer of a MESSAGE (decision, spec 02 section 12)."""
+PROBE_TIMEOUT = 8.0
+"""Seconds that a silent device has to show that it is there."""
 ANSWER_IDLE = 10.0
 """Seconds for the business answer."""
 PART_IDLE = 30.0
@@ -114,6 +117,17 @@ class Commands:
                 )
             return response
         raise AssertionError("the second try returns or raises")
+
+    async def is_alive(self, device_id: str, flow: Flow) -> bool:
+        """Whether a device answers OPTIONS, be it by saying that it has no such method."""
+        request = Request("OPTIONS", f"sip:{device_id}@{authority(flow)}", self._fields(device_id))
+        try:
+            response = await self._platform.station.endpoint.request(
+                request, flow, timeout=PROBE_TIMEOUT
+            )
+        except (TransactionTimeout, FlowFailed):
+            return False
+        return response.status < 300 or response.status in (405, 501)
 
     async def ask(
         self,
@@ -248,15 +262,18 @@ class Commands:
                 future.set_result(result)
 
     def _request(self, addressee: str, body: bytes, peer: str) -> Request:
+        headers = self._fields(addressee)
+        headers.add("Content-Type", CONTENT_TYPE)
+        return Request("MESSAGE", f"sip:{addressee}@{peer}", headers, body)
+
+    def _fields(self, addressee: str) -> Headers:
         platform = self._platform
-        headers = Headers(
+        return Headers(
             [
                 ("From", f"<sip:{platform.id}@{platform.domain}>"),
                 ("To", f"<sip:{addressee}@{platform.domain}>"),
-                ("Content-Type", CONTENT_TYPE),
             ]
         )
-        return Request("MESSAGE", f"sip:{addressee}@{peer}", headers, body)
 
 
 def _addressee(device: RemoteDevice, message: Message) -> str:

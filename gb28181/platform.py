@@ -191,6 +191,7 @@ class Platform:
         self._catalog_interval = catalog_interval
         self._subscribes_to = subscribes_to or _is_platform
         self._redirect_to = redirect_to
+        self._doubted: set[str] = set()
         self._owners: dict[str, str] = {}
         self._readers: list[EventReader] = []
         self._wake = asyncio.Event()
@@ -404,6 +405,7 @@ class Platform:
         result = self.registrar.touch(sender_id, flow, self._now(), follow=follow)
         if result.event is not None:
             self._apply(result.event)
+            self._wake.set()
         return result.status
 
     def heartbeat(self, device: RemoteDevice) -> None:
@@ -425,6 +427,7 @@ class Platform:
         match event:
             case Registered():
                 device = self.device(event.binding.device_id)
+                self._doubted.discard(device.id)
                 if event.previous is not None and event.previous.online:
                     moved = Cause(
                         code="registered-elsewhere",
@@ -432,9 +435,14 @@ class Platform:
                     )
                     self._end_sessions(device, moved)
                 self._came(device)
+            case Revived() if event.binding.device_id in self._doubted:
+                self._doubted.discard(event.binding.device_id)
             case Revived():
                 self._came(self.device(event.binding.device_id))
+            case Offline(cause=OfflineCause.SILENT):
+                self._doubt(event)
             case Offline():
+                self._doubted.discard(event.binding.device_id)
                 self._went(event)
             case Refreshed() | Moved():
                 if isinstance(event, Moved):
@@ -486,6 +494,22 @@ class Platform:
             logger.info("%s: asked again: %s", device.id, error)
             await device.catalog()
 
+    def _doubt(self, event: Offline) -> None:
+        """Ask a silent device once whether it is there: some send no heartbeats, and do answer."""
+        device_id, flow = event.binding.device_id, event.binding.flow
+        self._doubted.add(device_id)
+        self.watch.silence(device_id)
+
+        async def ask() -> None:
+            if await self.commands.is_alive(device_id, flow):
+                self.heard(device_id, flow)
+            if device_id in self._doubted:
+                self._doubted.discard(device_id)
+                self._went(event)
+
+        name = f"is {device_id} there"
+        self.station.supervisor.spawn(ask(), name=name, on_fault=lambda _: None)
+
     def _went(self, event: Offline) -> None:
         device = self.device(event.binding.device_id)
         cause = Cause(
@@ -494,8 +518,6 @@ class Platform:
             evidence={"address": "{}:{}".format(*event.binding.flow.remote)},
         )
         logger.warning("%s is offline: %s", device.id, cause.sentence)
-        if event.cause is OfflineCause.SILENT:
-            self.watch.silence(device.id)
         self.commands.peer_lost(device.id)
         self.subscriptions.end(device)
         self._end_sessions(device, cause)

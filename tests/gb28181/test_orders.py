@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -46,12 +47,17 @@ from gb28181.orders import BLOCKS, CONTROLS
 from gb28181.outcome import Outcome, Stage
 from gb28181.ptz import Focus
 from gb28181.remote_device import RemoteDevice
+from gb28181.testing.answering import AnsweringDevice, answering_device
 from gb28181.testing.simulation import Simulation
 
-if TYPE_CHECKING:
-    from tests.gb28181.conftest import AnsweringDevice
+Make = Callable[..., Awaitable[AnsweringDevice]]
 
-Make = Callable[..., Awaitable["AnsweringDevice"]]
+
+@pytest.fixture
+def answering(gb: Simulation) -> Make:
+    """Makes a device that answers as the test says."""
+    return partial(answering_device, gb)
+
 
 CAMERA = "34020000001320000077"
 BOX = DragZoom(length=1280, width=720, mid_point_x=640, mid_point_y=360, length_x=320, length_y=180)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 
 import pytest
 
+from gb28181.edition import Edition
 from gb28181.errors import NoAnswer, PlatformFailed
 from gb28181.events import Alarm, CatalogChanged, DeviceOffline, DeviceOnline
+from gb28181.link import CONTENT_TYPE
 from gb28181.manscdp.alarm import AlarmNotify, AlarmResponse
-from gb28181.manscdp.codec import decode
+from gb28181.manscdp.codec import decode, encode
+from gb28181.manscdp.keepalive import KeepaliveNotify
+from gb28181.moves import Ptz
 from gb28181.platform import Platform
+from gb28181.quirks import Quirks
 from gb28181.registrar import RegistrarConfig
 from gb28181.registration import RegistrationState
 from gb28181.testing.scripted import ScriptedDevice
 from gb28181.testing.simulation import Simulation
-from sip.endpoint import IncomingRequest
+from sip.endpoint import IncomingRequest, SipEndpoint
 from sip.errors import FlowFailed
+from sip.message import Headers, Request
 
 
 def alarm_of(camera: ScriptedDevice) -> AlarmNotify:
@@ -348,3 +355,119 @@ async def test_an_endpoint_that_closes_under_the_platform_is_its_death(gb: Simul
     assert isinstance(cause, FlowFailed)
     with pytest.raises(PlatformFailed, match="has closed"):
         platform.health()
+
+
+# Liveness ---------------------------------------------------------------------------------------
+
+
+async def test_a_device_that_sends_no_heartbeats_and_answers_stays_online(gb: Simulation) -> None:
+    """Hikvision DS-2SE3C144 registers at a 2016 platform and sends none."""
+    platform = await gb.platform(asks_catalog=False)
+    camera = await gb.scripted()
+
+    async def obey(incoming: IncomingRequest) -> None:
+        incoming.respond(405 if incoming.method == "OPTIONS" else 200)
+
+    camera.on_message = obey
+    await camera.register()
+    await gb.advance(minutes=50)
+    assert platform.device(camera.id).is_online
+    assert not any(isinstance(event, DeviceOffline) for event in gb.events)
+    assert platform.device(camera.id).quirks_seen["no heartbeat at all"] > 3
+    assert sum(isinstance(event, DeviceOnline) for event in gb.events) == 1
+
+
+async def test_a_device_that_knows_us_no_more_is_offline(gb: Simulation) -> None:
+    await gb.platform(asks_catalog=False)
+    camera = await gb.scripted()
+
+    async def disown(incoming: IncomingRequest) -> None:
+        incoming.respond(404)
+
+    camera.on_message = disown
+    await camera.register()
+    gone = await gb.until(DeviceOffline, within=215)
+    assert gone is not None
+    assert gone.cause.code == "silent"
+
+
+async def test_an_answer_of_the_device_is_a_sign_of_life(gb: Simulation) -> None:
+    platform = await gb.platform(asks_catalog=False)
+    camera = await gb.scripted()
+    await camera.register()
+    before = platform.device(camera.id).require_binding().last_seen
+    await gb.advance(100)
+    await platform.device(camera.id).control(Ptz.stop())
+    assert platform.device(camera.id).require_binding().last_seen > before + 99
+
+
+# Redirection ------------------------------------------------------------------------------------
+
+
+async def test_a_device_is_sent_to_another_platform_once_it_has_proved_who_it_is(
+    gb: Simulation,
+) -> None:
+    """2022, 9.1.2.3."""
+    second = await gb.platform("34020000002000000002", address="10.0.0.99")
+    first = await gb.platform(
+        redirect_to=lambda device_id: f"<sip:{second.id}@10.0.0.99:5060>",
+    )
+    camera = await gb.device(platform=first)
+    await gb.until(lambda: second.device(camera.id).is_online, within=10)
+    assert not first.device(camera.id).is_online
+    stranger = await gb.scripted(platform=first)
+    assert (await stranger.register(password="wrong")).status == 403
+    moved = await stranger.register()
+    assert moved.status == 302
+    assert moved.headers.get("Contact") == f"<sip:{second.id}@10.0.0.99:5060>"
+    assert moved.headers.get("X-GB-Ver") == "3.0"
+    assert int(moved.headers.get("Expires") or 0) > 0
+
+
+async def test_the_answer_to_a_registration_has_the_date_and_our_edition(gb: Simulation) -> None:
+    """2022, 9.10 and Annex I; the date is a habit that can be switched off."""
+    silent = Quirks(date_header=False)
+    await gb.platform(
+        quirks_for=lambda device_id: silent if device_id.endswith("2") else Quirks(),
+        asks_catalog=False,
+    )
+    answer = await (await gb.scripted()).register()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}", answer.headers.get("Date") or "")
+    assert answer.headers.get("X-GB-Ver") == "3.0"
+    assert (await (await gb.scripted()).register()).headers.get("Date") is None
+
+
+# Addresses --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("follows", [False, True])
+async def test_a_new_address_is_followed_where_it_is_the_devices_habit(
+    gb: Simulation, follows: bool
+) -> None:
+    platform = await gb.platform(
+        asks_catalog=False, quirks_for=lambda device_id: Quirks(follows_address=follows)
+    )
+    camera = await gb.scripted()
+    await camera.register()
+    elsewhere = SipEndpoint(
+        listen=("udp://:5060",), network=gb.network.host("10.0.9.9"), user=camera.id
+    )
+    await elsewhere.start()
+    body = encode(KeepaliveNotify(sn="1", device_id=camera.id, status="OK"), Edition.GB2016)
+    headers = Headers(
+        [
+            ("From", f"<sip:{camera.id}@3402000000>"),
+            ("To", f"<sip:{platform.id}@3402000000>"),
+            ("Content-Type", CONTENT_TYPE),
+        ]
+    )
+    request = Request("MESSAGE", f"sip:{platform.id}@3402000000", headers, body)
+    target = f"udp://{gb.host_of(platform).address}:5060"
+    status = (await elsewhere.request(request, target)).status
+    device = platform.device(camera.id)
+    assert status == (200 if follows else 403)
+    assert device.require_binding().flow.remote[0] == (
+        "10.0.9.9" if follows else camera.host.address
+    )
+    assert device.quirks_seen["goes on from another address"] == int(follows)
+    await elsewhere.aclose()
