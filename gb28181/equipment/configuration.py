@@ -110,6 +110,8 @@ class Configuration:
     Source: GB/T 28181-2022 A.2.3.2, A.2.4.7, A.2.6.8, A.2.6.9.
     """
 
+    __slots__ = ("_edition", "blocks")
+
     def __init__(self, blocks: Blocks, edition: Edition) -> None:
         """Begin with these blocks; what the edition does not have cannot be set or read."""
         self.blocks = blocks

@@ -17,7 +17,7 @@ class Source:
     """One source of alarms: an alarm input, a camera, the device itself."""
 
     armed: bool
-    alarms: set[tuple[str, str]]
+    alarms: frozenset[tuple[str, str]]
     """Method and type of what it gave and nobody has reset."""
 
     @property
@@ -54,7 +54,7 @@ class Guard:
         """
         self.inputs = tuple(inputs)
         self.sources = {
-            one: Source(armed, set()) for one in dict.fromkeys((device_id, *inputs, *others))
+            one: Source(armed, frozenset()) for one in dict.fromkeys((device_id, *inputs, *others))
         }
         self._device_id = device_id
 
@@ -83,7 +83,7 @@ class Guard:
             return "disarmed"
         if method == DEVICE_ALARM and source.is_silenced:
             return "silent"
-        source.alarms.add((method, alarm_type))
+        source.alarms |= {(method, alarm_type)}
         return ""
 
     def reset(self, source_id: str, methods: str | None, alarm_type: str | None) -> bool:
@@ -98,15 +98,15 @@ class Guard:
         every = not wanted or "0" in wanted
         meant = self.meant(source_id)
         for source in meant:
-            source.alarms = {
+            source.alarms = frozenset(
                 (method, kind)
                 for method, kind in source.alarms
                 if not (every or method in wanted)
                 or (alarm_type not in (None, "", "0") and kind != alarm_type)
-            }
+            )
         return bool(meant)
 
     def forget(self) -> None:
         """Lose power: nothing is alarmed; what is armed stays so."""
         for source in self.sources.values():
-            source.alarms.clear()
+            source.alarms = frozenset()

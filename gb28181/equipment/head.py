@@ -119,6 +119,11 @@ class Head:
     Source: GB/T 28181-2022 A.3, A.2.3.1.9 to A.2.3.1.11.
     """
 
+    __slots__ = (
+        "_busy_until", "_focus", "_iris", "_is_home", "_pan", "_tilt", "_tour", "_zoom",
+        "cruises", "home", "ignored", "presets", "reach", "scans", "switches",
+    )  # fmt: skip
+
     def __init__(self, reach: Reach | None = None) -> None:
         self.reach = reach or Reach()
         self.presets: dict[int, StoredView] = {}

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..edition import Edition
@@ -44,6 +45,8 @@ class Tracking:
 
 class Unit:
     """One camera of a device."""
+
+    __slots__ = ("configuration", "head", "id", "item", "recorder", "tracking")
 
     def __init__(
         self,
@@ -108,7 +111,7 @@ class Inventory:
             self.units,
             armed=settings.armed,
         )
-        self.route = Route(settings.route, speed=settings.vehicle_speed)
+        self.route = _route(settings.route, settings.vehicle_speed)
         self._sn = itertools.count(1)
         self.ignored = 0
         """Commands for what is not there, to which no answer is foreseen."""
@@ -179,6 +182,12 @@ class Inventory:
                 unit.head.stop(now)
         self.cards.restart(now)
         self.guard.forget()
+
+
+@lru_cache(maxsize=64)
+def _route(points: tuple[tuple[float, float], ...], speed: float) -> Route:
+    """Many devices drive the same round."""
+    return Route(points, speed=speed)
 
 
 def _input_of(device_id: str) -> str:

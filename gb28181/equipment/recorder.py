@@ -43,6 +43,8 @@ class Recorder:
     Source: GB/T 28181-2022 9.7, A.2.3.1.4, A.2.3.2.6, A.2.3.2.7.
     """
 
+    __slots__ = ("_clock", "_disk", "_manual", "_plan", "_plan_since", "_spans")
+
     def __init__(self, disk: Recordings | None, *, clock: Callable[[], datetime]) -> None:
         """Take what is on the disk, and the time of day, aware."""
         self._disk = disk
