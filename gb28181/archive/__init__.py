@@ -1,0 +1,1 @@
+"""Archive: the recordings that a platform keeps itself, and how they stay whole."""
