@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from .channel import Channel
     from .device import Device, Nameplate
     from .edition import Edition
+    from .equipment.alarms import AlarmFate
+    from .equipment.settings import EquipmentSettings, ScheduledAlarm
     from .errors import (
         AnswerIncomplete,
         Cause,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         MalformedSdp,
         MediaTimeout,
         NoAnswer,
+        NotSupported,
         PlatformFailed,
         PortsExhausted,
         RequestRejected,
@@ -29,19 +32,37 @@ if TYPE_CHECKING:
         SessionLost,
         SsrcsExhausted,
     )
-    from .events import Alarm, CatalogChanged, DeviceOffline, DeviceOnline, EventsLost
+    from .events import (
+        Alarm,
+        AlarmUnkept,
+        CatalogChanged,
+        DeviceOffline,
+        DeviceOnline,
+        EventsLost,
+        Notice,
+        Position,
+        PtzPosition,
+        StatusChanged,
+        UnknownCommand,
+    )
     from .live import Backoff, Live, Play
+    from .moves import Ptz
+    from .outcome import Outcome, Stage
     from .platform import Platform
     from .quirks import Quirks
+    from .records import Records
     from .registrar import RegistrarConfig
     from .remote_device import RemoteDevice
     from .serving import DeviceChannel
     from .share import IdMap, Share
     from .streams import StreamKind
+    from .subscriptions import Subscription
     from .talk import Broadcast, Talk
 
 _HOME = {
     "Alarm": "events",
+    "AlarmFate": "equipment.alarms",
+    "AlarmUnkept": "events",
     "AnswerIncomplete": "errors",
     "Backoff": "live",
     "Broadcast": "talk",
@@ -57,6 +78,7 @@ _HOME = {
     "DeviceOffline": "events",
     "DeviceOnline": "events",
     "Edition": "edition",
+    "EquipmentSettings": "equipment.settings",
     "EventsLost": "events",
     "Gb28181Error": "errors",
     "IdMap": "share",
@@ -67,25 +89,39 @@ _HOME = {
     "MediaTimeout": "errors",
     "Nameplate": "device",
     "NoAnswer": "errors",
+    "NotSupported": "errors",
+    "Notice": "events",
+    "Outcome": "outcome",
     "Platform": "platform",
     "PlatformFailed": "errors",
     "Play": "live",
     "PortsExhausted": "errors",
+    "Position": "events",
+    "Ptz": "moves",
+    "PtzPosition": "events",
     "Quirks": "quirks",
+    "Records": "records",
     "RegistrarConfig": "registrar",
     "RemoteDevice": "remote_device",
     "RequestRejected": "errors",
     "RoleFailed": "errors",
+    "ScheduledAlarm": "equipment.settings",
     "SessionLost": "errors",
     "Share": "share",
     "SsrcsExhausted": "errors",
+    "Stage": "outcome",
+    "StatusChanged": "events",
     "StreamKind": "streams",
+    "Subscription": "subscriptions",
     "Talk": "talk",
+    "UnknownCommand": "events",
     "Upper": "cascade",
 }
 
 __all__ = [
     "Alarm",
+    "AlarmFate",
+    "AlarmUnkept",
     "AnswerIncomplete",
     "Backoff",
     "Broadcast",
@@ -101,6 +137,7 @@ __all__ = [
     "DeviceOffline",
     "DeviceOnline",
     "Edition",
+    "EquipmentSettings",
     "EventsLost",
     "Gb28181Error",
     "IdMap",
@@ -111,20 +148,32 @@ __all__ = [
     "MediaTimeout",
     "Nameplate",
     "NoAnswer",
+    "NotSupported",
+    "Notice",
+    "Outcome",
     "Platform",
     "PlatformFailed",
     "Play",
     "PortsExhausted",
+    "Position",
+    "Ptz",
+    "PtzPosition",
     "Quirks",
+    "Records",
     "RegistrarConfig",
     "RemoteDevice",
     "RequestRejected",
     "RoleFailed",
+    "ScheduledAlarm",
     "SessionLost",
     "Share",
     "SsrcsExhausted",
+    "Stage",
+    "StatusChanged",
     "StreamKind",
+    "Subscription",
     "Talk",
+    "UnknownCommand",
     "Upper",
 ]
 

@@ -227,10 +227,8 @@ class Registration:
         self._jitter = jitter
         self._call_id = ""
         self._tag = ""
-        self._cseq = 0
-        self._sn = 0
+        self._cseq = self._sn = self._missed = 0
         self._first_sn = 1
-        self._missed = 0
         self._expires = config.expires
         self._domain = config.domain
         self._visited: list[str] = []
@@ -279,9 +277,7 @@ class Registration:
         """Take other settings; a registration that stands is refreshed with them at once."""
         self.config, self._expires = config, config.expires
         if self.registered:
-            self._refresh_at = now
-            due = now + config.keepalive_interval
-            self._keepalive_at = min(due, self._keepalive_at or due)
+            self._refresh_at = self._keepalive_at = now
 
     def receive(self, response: Response, now: float) -> list[Action]:
         """Take the final answer to a REGISTER; one that answers no open request is dropped."""
