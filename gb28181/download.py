@@ -100,7 +100,7 @@ class Download:
         self._progress = progress
         self._patience = patience
         self._spans: list[Span] | None = None
-        self._joiner = Joiner(self._start)
+        self._joiner = Joiner(self._start, self._end)
         self._parts = 0
         self._received = 0
         self._retry = Backoff(1.0, 30.0)

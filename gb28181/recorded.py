@@ -31,6 +31,7 @@ NEAR = 1.5
 """Seconds before the end that count as the end: the last picture is shown for some time, too."""
 _BEYOND = 2.0
 _LOOK = 0.5
+_PAST_END = "the end time"
 _QUEUE = 4000
 _PAUSED_QUEUE = 500
 
@@ -157,7 +158,7 @@ class Recorded:
                 await asyncio.wait({self.session.ended}, timeout=_LOOK)
                 told = self._end_seen()
                 if told:
-                    await self.session.finish(told)
+                    await self.session.finish(told, drains=told != _PAST_END)
         finally:
             for detach in self._detach:
                 detach()
@@ -167,7 +168,7 @@ class Recorded:
         if position is None or self.session.stage is Stage.PAUSED or self.session.ended.done():
             return ""
         if not self.is_reverse and position > self.wanted.end + _BEYOND:
-            return "the end time"
+            return _PAST_END
         silent = self._loop.time() - self.last_packet_at
         return "silence at the end" if self.is_at_end and silent >= SILENCE_AT_END else ""
 

@@ -19,6 +19,7 @@ NEEDED_PACKAGES = {
     "gb28181/media/test_reading.py": ("av", "numpy"),
     "gb28181/media/test_record.py": ("av", "numpy"),
     "gb28181/media/test_source.py": ("av", "numpy"),
+    "gb28181/recorded": ("av", "numpy"),
     "gb28181/gateway": ("av", "numpy", "pydantic"),
     "gb28181/testing/test_init.py": ("av",),
     "rtp/mpegps/test_ffmpeg.py": ("av",),

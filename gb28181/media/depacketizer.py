@@ -26,11 +26,11 @@ _RATE_OVER = 51
 class Depacketizer:
     """Turns admitted packets into access units: order first, then the program stream. Pure."""
 
-    def __init__(self, *, ordered: bool) -> None:
+    def __init__(self, *, ordered: bool, may_jump: bool = False) -> None:
         self.gaps = 0
         self.malformed = 0
         self._reorder = ReorderBuffer(wait=0.0) if ordered else ReorderBuffer()
-        self._demuxer = PsDemuxer()
+        self._demuxer = PsDemuxer(may_jump=may_jump)
         self._audio_clock = Unwrapper(32)
         self._is_first = True
 

@@ -34,11 +34,12 @@ class Joiner:
     Where no picture is known again, time stamps alone say what is new, from a key frame on.
     """
 
-    def __init__(self, start: float, *, spans: Sequence[Span] = ()) -> None:
+    def __init__(self, start: float, end: float, *, spans: Sequence[Span] = ()) -> None:
         """Begin a time line.
 
         Args:
             start: Its zero, in Unix seconds.
+            end: Where it ends: what lies behind is left out.
             spans: What is on the disk, when that is known.
         """
         self.spans: Sequence[Span] = spans
@@ -47,6 +48,7 @@ class Joiner:
         self.covered: list[Span] = []
         """The stretches of the recording that were given out, in Unix seconds."""
         self._start = start
+        self._length = round((end - start) * _TICKS)
         self._clock = RecordingClock(start, spans=spans)
         self._known: deque[tuple[int, int, int]] = deque(maxlen=_KEPT)
         self._last_video: int | None = None
@@ -94,6 +96,8 @@ class Joiner:
 
     def _placed(self, unit: AccessUnit) -> list[AccessUnit]:
         at = round((self._clock.moment(unit.dts) - self._start) * _TICKS)
+        if at >= self._length:
+            return []
         if unit.kind is not MediaKind.VIDEO:
             if self._needs_key or (self._last_audio is not None and at <= self._last_audio):
                 return []

@@ -127,6 +127,8 @@ class Receiver:
         self.closed.add_done_callback(_look_at)
         self.is_closed = False
         """Whether the receiver has ended."""
+        self.may_jump = False
+        """Whether time stamps may jump back: in a recording, whose viewer does."""
         self.contact_at: float | None = None
         """When the first packet came, let in or not, or the first connection stood."""
         self._on_closed = on_closed
@@ -382,7 +384,7 @@ class Receiver:
             self.close(error)
 
     def _start_units(self, batches: list[PacketBatch]) -> None:
-        self._depacketizer = Depacketizer(ordered=self.mode != "udp")
+        self._depacketizer = Depacketizer(ordered=self.mode != "udp", may_jump=self.may_jump)
         now = self._loop.time()
         for batch in batches:
             self._publish(self._depacketizer.push(batch, now))

@@ -76,6 +76,7 @@ class MediaSession:
         self._key: asyncio.Future[None] = loop.create_future()
         self._has_video = False
         self._detach_units: Callable[[], None] | None = None
+        receiver.may_jump = plan.is_historical
         self._detach_batches = receiver.batches.attach(self._first_batch)
 
     # ---- what it is and how far it has come ----
@@ -235,9 +236,10 @@ class MediaSession:
 
     # ---- the end ----
 
-    async def finish(self, told_by: str) -> None:
-        """End a recording that has come to its end, after what is still on its way."""
-        await self.drain()
+    async def finish(self, told_by: str, *, drains: bool = True) -> None:
+        """End a recording that has come to its end, as a rule after what is still on its way."""
+        if drains:
+            await self.drain()
         sentence = f"the recording has come to its end, by {told_by}"
         await self.close(
             made(self, Reason.END_OF_RECORDING, sentence, permanent=True, told=told_by)

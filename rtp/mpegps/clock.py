@@ -12,10 +12,12 @@ class Clock:
     """Chooses, per stream, between the 33-bit PTS and the RTP timestamp.
 
     PTS is taken when it is there and moves; the RTP timestamp, shifted to the last good PTS,
-    when PTS is missing, stands still, or jumps back by more than ten seconds alone.
+    when PTS is missing, stands still, or jumps back by more than ten seconds alone. In a recording
+    that is steered PTS may jump back: there it is taken as it is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_jump: bool = False) -> None:
+        self._may_jump = may_jump
         self._pts = Unwrapper(TIMESTAMP_BITS)
         self._rtp = Unwrapper(32)
         self._offset: int | None = None
@@ -68,6 +70,7 @@ class Clock:
         if (
             known.value is not None
             and known.rtp is not None
+            and not self._may_jump
             and value < known.value - _JUMP_BACK
             and 0 <= rtp - known.rtp < _JUMP_BACK
         ):

@@ -6,6 +6,7 @@ import re
 
 from ..access_unit import AccessUnit, Codec, MediaKind
 from . import syntax
+from .clock import Clock
 from .tracks import AudioTrack, Shared, VideoTrack
 
 MAX_FRAME = 8 * 1024 * 1024
@@ -23,8 +24,8 @@ class PsDemuxer:
     Source: ISO/IEC 13818-1 clause 2.5 in the profile of GB/T 28181-2016 and 2022 Annex C.1.
     """
 
-    def __init__(self, *, audio_hint: Codec | None = None) -> None:
-        self._shared = Shared()
+    def __init__(self, *, audio_hint: Codec | None = None, may_jump: bool = False) -> None:
+        self._shared = Shared(clock=Clock(may_jump=may_jump))
         self._video = VideoTrack(self._shared)
         self._audio = AudioTrack(self._shared, audio_hint)
         self._buffer = bytearray()
