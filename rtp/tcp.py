@@ -67,6 +67,14 @@ class TcpMediaConnection(StreamProtocol):
         """Whether it is closed or closing."""
         return self._is_closed
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait until the peer reads."""
+        if self._transport is None:
+            return 0
+        size: int = self._transport.get_write_buffer_size()
+        return size
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport (called by asyncio)."""
         self._transport = transport

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rtp.access_unit import AccessUnit, Codec, MediaKind
 from rtp.mpegps.muxer import PsMuxer
@@ -29,7 +29,6 @@ from .sender import SenderStatistics
 
 if TYPE_CHECKING:
     from ..mansrtsp import Control, Moment
-    from .sender import PacketSink
     from .source import Group, RecordedSource
 
 _CLOCK = 90_000
@@ -38,6 +37,23 @@ _CATCH_UP = 1.0
 _BURST = 46
 """Packets that leave at once; a larger frame is spread, or small receive buffers lose it."""
 _BURST_PAUSE = 0.002
+_FULL = 256 * 1024
+"""Bytes unread by a peer over TCP, above which it is waited for."""
+_ROOM_POLL = 0.02
+
+
+class PatientSink(Protocol):
+    """What this sender needs of its outgoing end; ``MediaSink`` is the one there is."""
+
+    ready: asyncio.Future[None]
+    closed: asyncio.Future[None]
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait until the peer reads; 0 where nobody can tell."""
+
+    def send_packets(self, packets: list[bytes]) -> bool:
+        """Send now or drop; never wait."""
 
 
 class Ending(Enum):
@@ -69,7 +85,8 @@ class PlaybackSender:
     Sequence numbers and timestamps go on through pauses and jumps. The RTP timestamp follows the
     wall clock, that is media time / speed; the PTS in the program stream follows media time. A
     jump lands on the key frame at or before it, gaps in the recording are passed over at once, and
-    in reverse the groups come last to first, each running forward, no picture left out.
+    in reverse the groups come last to first, each running forward, no picture left out. Over TCP a
+    receiver that reads slowly is waited for: nothing of a download is lost.
 
     Source: GB/T 28181-2016 Annex B, GB/T 28181-2022 Annex B with B.2.8; RFC 2326 Appendix B.
     """
@@ -77,7 +94,7 @@ class PlaybackSender:
     def __init__(
         self,
         source: RecordedSource,
-        sink: PacketSink,
+        sink: PatientSink,
         *,
         ssrc: int,
         payload_type: int = 96,
@@ -294,12 +311,17 @@ class PlaybackSender:
                     await self._hold()
                 if self._is_moved or not await self._send_group(group):
                     return
-        # The last picture is seen for as long as any other before the end is told.
+        # The last picture is seen for as long as any other, and read, before the end is told.
         while not self._is_moved and not self._is_over():
-            if self._paused_at is None and asyncio.get_running_loop().time() >= self._due:
-                self.ending = Ending.END
+            now = asyncio.get_running_loop().time()
+            if self._paused_at is not None:
+                await self._until(None)
+            elif now < self._due:
+                await self._until(self._due)
+            elif self._sink.unsent > 0:
+                await self._until(now + _ROOM_POLL)
             else:
-                await self._until(self._due if self._paused_at is None else None)
+                self.ending = Ending.END
 
     async def _send_group(self, group: Group) -> bool:
         """Send a group; false when it was left for something else."""
@@ -331,7 +353,9 @@ class PlaybackSender:
             if late > _CATCH_UP:
                 self._slipped += late - _CATCH_UP
                 self._due += late - _CATCH_UP
-            if due <= now:
+            if self._sink.unsent > _FULL:
+                await self._until(max(due, now + _ROOM_POLL))
+            elif due <= now:
                 await asyncio.sleep(0)  # a source that is always ready must not hold the loop
                 if self._paused_at is None and not self._is_moved:
                     return True

@@ -99,6 +99,11 @@ class MediaSink:
             packets=self._packets - unsent, bytes=self._bytes, dropped=self._dropped + unsent
         )
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait until a peer over TCP reads; a sender that can wait looks at it."""
+        return 0 if self._connection is None else self._connection.unsent
+
     async def open(self, network: MediaNetwork) -> None:
         """Bind the socket, or listen. The plane does this.
 

@@ -31,6 +31,7 @@ from gb28181.media.plane import LocalMediaPlane
 from gb28181.media.playback import PlaybackLimits
 from gb28181.media.receiver import Receiver
 from gb28181.media.source import ClipSource, PatternStyle
+from gb28181.media.stream import Overflow
 from gb28181.sdp import MediaTransport, SessionDescription, parse_sdp
 from gb28181.serving import DeviceChannel, ServingHabits
 from gb28181.ssrc import Ssrc
@@ -174,6 +175,7 @@ class Asker:
 
     async def invite(
         self, *, mode: str = "udp", channel: str = CAMERA, acknowledge: bool = True,
+        collect: bool = True,
         **changes: Any,
     ) -> Session:  # fmt: skip
         receiver = await self.plane.open_receiver(mode, host="0.0.0.0")
@@ -188,7 +190,8 @@ class Asker:
         answer = parse_sdp(call.response.body)
         session = Session(call, receiver, answer)
         receiver.expect(ssrc=answer.ssrc, host=answer.address)
-        self.supervisor.spawn(session.collect(), name="collect")
+        if collect:
+            self.supervisor.spawn(session.collect(), name="collect")
         if acknowledge:
             await call.ack()
         if mode == "tcp-active":
@@ -393,6 +396,29 @@ async def test_a_download_comes_faster_and_says_its_size(
     assert 60 / (gb.clock.time() - started) == pytest.approx(taken, rel=0.05)
     assert session.moments(HOUR) == pytest.approx([n / 5 for n in range(300)])
     assert session.receiver.statistics.bytes == pytest.approx(60 * 13_000, rel=0.1)
+    await session.call.bye()
+    await clean(gb, asker, session)
+
+
+async def test_a_slow_reader_over_tcp_slows_the_download_and_loses_nothing(
+    gb: Simulation, asker: Asker
+) -> None:
+    await camera(gb, asker)
+    session = await asker.invite(
+        mode="tcp-passive",
+        name="Download",
+        end=int(EIGHT.timestamp()) + 120,
+        attributes={"downloadspeed": "8"},
+        collect=False,
+    )
+    seen: list[int] = []
+    async with session.receiver.units.reader(size=20, overflow=Overflow.PAUSE) as reader:
+        async for unit in reader:
+            seen.append(unit.dts)
+            await gb.advance(0.025)  # 40 units a second of the 80 that would come
+            if len(seen) == 1199:  # the last one may wait for its end
+                break
+    assert sorted({one - seen[0] for one in seen}) == [n * 18_000 for n in range(600)]
     await session.call.bye()
     await clean(gb, asker, session)
 

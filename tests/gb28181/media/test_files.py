@@ -188,6 +188,7 @@ class Sink:
     ready: asyncio.Future[None]
     closed: asyncio.Future[None]
     sent: list[bytes]
+    unsent: int = 0
 
     def send_packets(self, packets: list[bytes]) -> bool:
         self.sent += packets

@@ -76,6 +76,7 @@ class Sink:
         self.ready.set_result(None)
         self.start = self.loop.time()
         self.sent: list[tuple[float, bytes]] = []
+        self.unsent = 0
 
     def send_packets(self, packets: list[bytes]) -> bool:
         self.sent += [(self.loop.time(), packet) for packet in packets]
@@ -390,3 +391,17 @@ async def test_the_loss_fault_withholds_packets(clock: VirtualClock) -> None:
     await sender.run()
     assert sender.statistics.dropped_by_fault == 200 - len(sink.sent)
     assert 20 < sender.statistics.dropped_by_fault < 60
+
+
+async def test_a_receiver_over_tcp_that_reads_slowly_is_waited_for(clock: VirtualClock) -> None:
+    sink = Sink()
+    async with playing(Disk(20), sink, speed=8.0) as sender:
+        await asyncio.sleep(0.5)
+        sink.unsent = 1_000_000
+        count = len(sink.sent)
+        await asyncio.sleep(30)
+        assert len(sink.sent) <= count + 1
+        sink.unsent = 0
+        await asyncio.sleep(3)
+    assert sink.places() == pytest.approx([n / 5 for n in range(100)])
+    assert sender.statistics.slipped == pytest.approx(29, abs=0.5)
