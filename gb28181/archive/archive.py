@@ -17,6 +17,7 @@ from ..media.reading import describe_file
 from .filling import LEAST, Filling
 from .index import Index, Piece, without
 from .plan import Plan, plan_for
+from .shelf import Shelf
 from .taping import Taping, TapingStatus
 
 if TYPE_CHECKING:
@@ -177,6 +178,20 @@ class Archive:
         start = max(start, self.index.since(channel_id, self._clock()))
         wanted = [*plan.spans(start, end), *self.index.alarms(channel_id, start, end)]
         return without(_merged(wanted), self.index.covered(channel_id, start, end), least=LEAST)
+
+    def shelf(self, channel_id: str, start: float, end: float) -> Shelf:
+        """What there is of a channel's time, to be served as recordings. Blocks.
+
+        Args:
+            channel_id: The channel.
+            start: Unix seconds.
+            end: Unix seconds.
+
+        Raises:
+            OSError: The index or a file cannot be read.
+        """
+        span = (start, end)
+        return Shelf.of(self.index, self.folder, channel_id, span, now=self._clock())
 
     # What is wanted, and what is running ----------------------------------------------------
 

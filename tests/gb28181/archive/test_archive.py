@@ -12,6 +12,7 @@ import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -403,4 +404,33 @@ async def test_a_full_disk_stops_the_recording_and_says_so_until_there_is_room(
     await asyncio.sleep(30)
     (status,) = world.archive.status()
     assert status.running
+    await world.archive.stop()
+
+
+async def test_what_was_recorded_is_given_back_by_its_time(gb: Simulation, tmp_path: Path) -> None:
+    world = World(gb, tmp_path, Plan(channels=("",), fills=False))
+    world.settings = replace(world.settings, length=60.0)
+    await world.start_platform()
+    await world.start_camera()
+    await asyncio.sleep(300)
+    assert world.archive is not None
+    start = datetime.fromtimestamp(BASE + 100, UTC)
+    end = datetime.fromtimestamp(BASE + 200, UTC)
+    shelf = await asyncio.to_thread(world.archive.shelf, CAMERA, BASE + 100, BASE + 200)
+    found = shelf.find(start, end)
+    assert found[0].start <= start
+    assert found[-1].end >= end
+    assert shelf.find(start, end, kind="alarm") == []
+
+    tape = shelf.source(start, end)
+    assert tape.video is Codec.H264
+    places = [group.start / TICKS async for group in tape.groups(0.0)]
+    assert places[0] <= 0.5
+    assert [round(b - a, 2) for a, b in pairwise(places)] == [1.0] * (len(places) - 1)
+    assert len(places) == pytest.approx(100, abs=1)
+    later = [group.start / TICKS async for group in tape.groups(70.0)]
+    assert later[0] == pytest.approx(70, abs=1.01)
+    backwards = [group.start / TICKS async for group in tape.groups(50.0, reverse=True)]
+    assert backwards == sorted(backwards, reverse=True)
+    assert len(backwards) == pytest.approx(50, abs=2)
     await world.archive.stop()
