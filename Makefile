@@ -62,6 +62,7 @@ bench: .venv/.dev         ## CPU and memory per unit of work; prints figures, as
 	$(BIN)/python tests/benchmarks/manscdp.py
 	$(BIN)/python tests/benchmarks/media/media.py
 	$(BIN)/python tests/benchmarks/signalling.py --peers 1000,100000
+	$(BIN)/python -m tests.benchmarks.ten_thousand
 
 fuzz: .venv/.dev          ## feed the parsers random and mutated bytes; SECONDS_EACH=60
 	tests/fuzz/run.sh

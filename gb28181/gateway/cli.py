@@ -97,14 +97,21 @@ def _add_serve(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def _add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     simulate = verbs.add_parser(
         "simulate",
-        help="run a simulated camera or recorder",
-        description="A device that registers at a platform and sends real encoded video.",
+        help="run simulated cameras or recorders",
+        description="Devices that register at a platform and send real encoded video.",
     )
     add = simulate.add_argument
-    add("--server", default="udp://127.0.0.1:5060", help="udp://host:port or tcp://host:port")
+    add("--profile", default="plain", help="the family of devices; see the page on profiles")
+    add("--devices", type=int, default=1, help="so many devices, their ids counted up")
+    add("--rate", type=float, default=100.0, help="devices started in a second")
+    add(
+        "--fault", action="append", default=[], metavar="NAME=VALUE,...",
+        help="loss, duplicate, delay, rebind, move, clock, reboot, flood, vanish, noise",
+    )  # fmt: skip
+    add("--server", help="udp://host:port or tcp://host:port; 127.0.0.1:5060 when left out")
     add("--server-id", default="34020000002000000001", help="the platform's id")
     add("--domain", help="the SIP domain; the first ten digits of the server id")
-    add("--id", default="34020000001320000001", dest="device_id", help="the device's id")
+    add("--id", dest="device_id", help="the (first) device's id; by the profile when left out")
     add("--password", default="", help="better: --password-file, which 'ps' does not show")
     add("--password-file", type=Path, help="a file with the password")
     add("--channels", type=int, default=1, help="a recorder with this many cameras")
@@ -112,14 +119,14 @@ def _add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--video", choices=("h264", "h265"), default="h264")
     add("--audio", choices=("pcma", "aac", "none"), default="pcma")
     add("--file", type=Path, help="send this video file, looped, instead of the test picture")
-    add("--edition", choices=("2016", "2022"), default="2016")
+    add("--edition", choices=("2011", "2016", "2022"), help="that of the profile when left out")
     add("--expires", type=int, default=3600, help="seconds of registration to ask for")
     add("--keepalive", type=float, default=60.0, help="seconds between heartbeats")
     add("--keepalive-count", type=int, default=3, help="missed heartbeats until re-registration")
     add("--retry", type=float, default=60.0, help="seconds to wait after a failed registration")
     add("--retry-spread", type=float, default=30.0, help="up to this many more, at random")
     add("--loss", type=float, default=0.0, help="share of UDP media packets not sent, 0 to 1")
-    add("--seed", type=int, default=0, help="makes faults repeatable")
+    add("--seed", type=int, default=0, help="makes faults and losses repeatable")
     add("--media-ports", default="40000-40999", help="first-last")
     add("--control", type=Path, help="a control socket for 'gb28181 status'")
     add("--verbose", action="store_true", help="log everything")

@@ -28,6 +28,8 @@ Progress = Callable[[Json], Awaitable[None]]
 Verb = Callable[[Json, Progress], Coroutine[Any, Any, Json]]
 
 _LINE_LIMIT = 1024 * 1024
+_ANSWER_LIMIT = 64 * 1024 * 1024
+"""Bytes of an answer: the state of a hundred thousand devices is one line."""
 
 
 class ControlServer:
@@ -158,7 +160,7 @@ async def converse(path: Path, verb: str, **arguments: object) -> AsyncIterator[
         ControlFailed: It answered with an error, or there is no such process.
     """
     try:
-        reader, writer = await asyncio.open_unix_connection(path, limit=_LINE_LIMIT)
+        reader, writer = await asyncio.open_unix_connection(path, limit=_ANSWER_LIMIT)
     except OSError as error:
         raise ControlFailed(
             "not-running", f"no gateway answers at {path} ({error.strerror}); is it running?"

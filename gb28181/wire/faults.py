@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import ConfigError
 
@@ -39,6 +39,10 @@ class Faults:
     """Seconds between datagrams on the SIP port that are no SIP."""
     address: str | None = None
     """Where it has moved to."""
+
+    def copy(self) -> Faults:
+        """The same for another device."""
+        return replace(self)
 
     @property
     def is_any(self) -> bool:
