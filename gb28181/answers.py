@@ -151,8 +151,8 @@ class Answers:
         if serve is not None and is_known(type(command), self._link.config.edition):
             await serve(command)
             return
-        name = f"{command.root}/{command.cmd_type}"
+        name = f"{command.root}/{command.cmd_type}"[:80]
         if name not in self.unknown and len(self.unknown) < _UNKNOWN_KEPT:
-            logger.info("%s: %s is not served", own_id, name[:80])
+            logger.info("%s: %s is not served", own_id, name)
         if name in self.unknown or len(self.unknown) < _UNKNOWN_KEPT:
             self.unknown[name] += 1

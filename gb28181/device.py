@@ -544,6 +544,8 @@ class Device:
         return asyncio.get_running_loop().time()
 
     def _link_state(self, change: StateChanged) -> None:
+        if change.state is RegistrationState.REGISTERED and self.link is not None:
+            self.inventory.set_time(self.link.registration.server_date or "")
         # A platform that is gone takes its sessions with it (2022 K b).
         if change.state in (RegistrationState.BACKING_OFF, RegistrationState.REGISTERING):
             self.station.supervisor.spawn(

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..edition import Edition
+from ..manscdp.codec import encode
 from ..manscdp.config import (
     AlarmReport,
     BasicParam,
@@ -32,6 +33,8 @@ from ..manscdp.device_config import (
 )
 from ..manscdp.schema import plan_of
 
+MAX_SIZE = 16 * 1024
+"""Bytes of a configuration; a larger one is not kept."""
 MAX_TEXTS = 8
 MAX_REGIONS = 4
 MAX_SNAPSHOTS = 10
@@ -122,6 +125,8 @@ class Configuration:
         named = blocks_of(config)
         if not named:
             return "no block of the configuration that is known"
+        if len(encode(config, Edition.GB2022)) > MAX_SIZE:
+            return f"the configuration has more than {MAX_SIZE} bytes"
         for slot in plan_of(DeviceConfig).slots:
             if slot.attribute in named and not slot.xml.is_in(self._edition):
                 return f"{slot.xml.path} is not in edition {self._edition.version}"
@@ -244,7 +249,8 @@ def _check_plan(plan: VideoRecordPlan) -> str:
         for part in day.segments:
             start = (part.start_hour, part.start_minute, part.start_second)
             stop = (part.stop_hour, part.stop_minute, part.stop_second)
-            if not ((0, 0, 0) <= start < stop <= (24, 0, 0)) or max(*start[1:], *stop[1:]) > 59:
+            within = (0, 0, 0) <= start < stop <= (24, 0, 0)
+            if not within or min(*start, *stop) < 0 or max(*start[1:], *stop[1:]) > 59:
                 return "a segment of VideoRecordPlan is not within a day"
     return ""
 

@@ -140,6 +140,8 @@ class Controls:
     def _track(self, command: DeviceControl, now: float) -> None:
         unit, head = self._head(command)
         if command.target_track == "Stop":
+            if unit.tracking is not None:
+                head.stop(now)
             unit.tracking = None
             return
         mode = command.target_track or ""
@@ -147,9 +149,9 @@ class Controls:
             raise Refused("TargetTrack is Auto, Stop, or Manual with a TargetArea")
         if command.target_area is not None:
             head.drag(command.target_area, now, closer=True)
-        unit.tracking = Tracking(
-            mode=mode, panorama_id=command.device_id2, area=command.target_area
-        )
+        else:
+            head.follow(now)
+        unit.tracking = Tracking(mode=mode, panorama_id=(command.device_id2 or "")[:40])
 
     def _head(self, command: DeviceControl) -> tuple[Unit, Head]:
         unit = self._inventory.camera(command.device_id)

@@ -219,6 +219,12 @@ class Head:
             now,
         )
 
+    def follow(self, now: float) -> None:
+        """Follow somebody who walks to and fro before it."""
+        pan = self.view(now).pan
+        stops = [Stop(pan=pan + 15.0, speed=0.05), Stop(pan=pan - 15.0, speed=0.05)]
+        self._start_tour("track", 0, stops, now)
+
     def set_home(self, home: HomePosition, now: float) -> None:
         """Set where it goes when nobody has moved it for ``reset_time``, or that it does not.
 
@@ -286,7 +292,7 @@ class Head:
         number = command.preset
         if command.action is PresetAction.SET:
             known = self.presets.get(number)
-            own = name or (known.name if known else f"preset {number}")
+            own = _cut(name or "", 255) or (known.name if known else f"preset {number}")
             self.presets[number] = StoredView(name=own, view=self.view(now))
         elif number not in self.presets:
             self.ignored += 1

@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..edition import Edition
 from ..manscdp.config import BasicParam
-from ..manscdp.control import DragZoom
 from ..manscdp.device_config import DeviceConfig
-from ..manscdp.values import BEIJING
+from ..manscdp.values import BEIJING, parse_time
 from .cards import Cards
 from .configuration import Configuration, blocks_of, factory_blocks
 from .guard import Guard
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from .recordings import Recordings
     from .settings import EquipmentSettings
 
+_TOLERANCE = timedelta(seconds=1)
 _FIXED = "3"
 """PTZType of a camera that cannot be turned."""
 
@@ -39,8 +39,8 @@ class Tracking:
 
     mode: str
     """``Auto`` or ``Manual``."""
-    panorama_id: str | None = None
-    area: DragZoom | None = None
+    panorama_id: str = ""
+    """The channel that the area was seen on."""
 
 
 class Unit:
@@ -91,6 +91,9 @@ class Inventory:
         self.device_id = device_id
         self.edition = edition
         self.settings = settings
+        self._sn = itertools.count(1)
+        self._ahead = timedelta()
+        """What the platform's time of day is ahead of the clock."""
         self.configuration = Configuration(factory_blocks(basic), edition)
         self.units: dict[str, Unit] = {}
         for item, disk in channels:
@@ -112,7 +115,6 @@ class Inventory:
             armed=settings.armed,
         )
         self.route = _route(settings.route, settings.vehicle_speed)
-        self._sn = itertools.count(1)
         self.ignored = 0
         """Commands for what is not there, to which no answer is foreseen."""
 
@@ -123,7 +125,20 @@ class Inventory:
     def wall(self) -> datetime:
         """The device's time of day."""
         clock = self.settings.clock
-        return datetime.now(BEIJING) if clock is None else clock()
+        return (datetime.now(BEIJING) if clock is None else clock()) + self._ahead
+
+    def set_time(self, text: str) -> None:
+        """Take the platform's time of day; what is no time changes nothing.
+
+        Source: GB/T 28181-2022 9.10.1.
+        """
+        try:
+            moment = parse_time(text).replace(tzinfo=BEIJING)
+        except ValueError:
+            return
+        off = moment - self.wall()
+        if self.settings.takes_date and abs(off) > _TOLERANCE:
+            self._ahead += off
 
     def knows(self, asked: str) -> bool:
         """Whether there is a device, channel or alarm input of that id."""

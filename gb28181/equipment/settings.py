@@ -68,5 +68,7 @@ class EquipmentSettings:
     """Seconds to wait for Response/Alarm; then the alarm is sent again, three times at most."""
     clock: Callable[[], datetime] | None = None
     """Its time of day, aware; the computer's when None."""
+    takes_date: bool = True
+    """Whether it sets its time of day by the Date of the platform (9.10.1)."""
     web: Callable[[], httpx.AsyncClient] | None = None
     """Makes the client for uploads and downloads; an ordinary one when None."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 SHORTEST_LEG = 0.1
 """Seconds: stops at one and the same place are not left sooner."""
-MAX_CATCH_UP = 1000
+MAX_CATCH_UP = 100
 """Legs that are gone through at once when nobody looked for long; what is over is left out."""
 
 
@@ -33,7 +33,7 @@ class Tour:
 
         Args:
             stops: In order.
-            kind: ``cruise`` or ``scan``.
+            kind: ``cruise``, ``scan`` or ``track``.
             number: Of the cruise or the scan.
         """
         self.kind = kind

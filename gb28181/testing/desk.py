@@ -41,6 +41,7 @@ class Desk:
         notified: Every message of a NOTIFY that came, and with it when.
         largest: Bytes of the largest body over UDP.
         answer: What a MESSAGE is answered; 200 unless a test changes it.
+        date: What the platform says the time is; nothing when empty.
         refuses_tcp: Whether a MESSAGE over TCP is answered 403.
     """
 
@@ -51,6 +52,7 @@ class Desk:
         *,
         transport: str = "udp",
         edition: Edition = Edition.GB2022,
+        date: str = "",
         **settings: Any,
     ) -> None:
         """Prepare both.
@@ -60,6 +62,7 @@ class Desk:
             channels: Of the device.
             transport: ``udp`` or ``tcp``.
             edition: Of the device.
+            date: See the attribute.
             **settings: Of ``Device``.
         """
         self.registers: list[Request] = []
@@ -67,6 +70,7 @@ class Desk:
         self.notified: list[tuple[float, Message | None]] = []
         self.largest = 0
         self.answer = 200
+        self.date = date
         self.refuses_tcp = False
         self.flow: Flow | None = None
         self.edition = edition
@@ -190,7 +194,8 @@ class Desk:
                 self.registers.append(incoming.request)
                 self.flow = incoming.flow
                 expires = str(incoming.request.expires)
-                incoming.respond(200, headers=[("Expires", expires)])
+                headers = [("Expires", expires)] + ([("Date", self.date)] if self.date else [])
+                incoming.respond(200, headers=headers)
             case "MESSAGE" if self.refuses_tcp and incoming.flow.reliable:
                 incoming.respond(403)
             case "MESSAGE":

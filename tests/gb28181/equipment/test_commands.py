@@ -9,12 +9,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gb28181.device import SERVED
 from gb28181.edition import Edition
-from gb28181.equipment.controls import CONTROLS
+from gb28181.equipment.controls import CONTROLS, Controls, Hooks
+from gb28181.equipment.inventory import Inventory
 from gb28181.equipment.known import is_known
+from gb28181.equipment.queries import Queries
+from gb28181.equipment.settings import EquipmentSettings
 from gb28181.manscdp.catalog import CatalogItem, CatalogQuery, CatalogResponse
+from gb28181.manscdp.codec import decode, encode
 from gb28181.manscdp.config import (
     AlarmReport,
     BasicParam,
@@ -64,8 +70,9 @@ from gb28181.manscdp.ptz_state import (
     PtzPositionResponse,
 )
 from gb28181.manscdp.record import RecordInfoQuery, RecordInfoResponse
-from gb28181.manscdp.schema import plan_of
+from gb28181.manscdp.schema import Element, Message, plan_of
 from gb28181.manscdp.storage import SdCardStatusQuery, SdCardStatusResponse
+from gb28181.manscdp.unknown import UnknownCommand
 from gb28181.manscdp.values import BEIJING
 from gb28181.media.source import ClipSource
 from gb28181.ptz import (
@@ -98,8 +105,8 @@ def channel(channel_id: str = CAMERA, **more: Any) -> DeviceChannel:
     return DeviceChannel(item=item, source=lambda: ClipSource(synthetic_clip()))
 
 
-def desk(gb: Simulation, **settings: Any) -> Desk:
-    return Desk(gb.network, settings.pop("channels", [channel()]), **settings)
+def desk(gb: Simulation, **more: Any) -> Desk:
+    return Desk(gb.network, more.pop("channels", [channel()]), **more)
 
 
 def control(**said: Any) -> DeviceControl:
@@ -540,10 +547,8 @@ async def test_the_status_tells_of_recording_alarm_inputs_and_lost_video(gb: Sim
 
 async def test_a_recording_by_hand_is_found_afterwards(gb: Simulation) -> None:
     began = datetime(2024, 5, 1, 8, tzinfo=BEIJING)
-    from gb28181.equipment.settings import EquipmentSettings
-
-    settings = EquipmentSettings(clock=lambda: began + timedelta(seconds=now()))
-    async with desk(gb, equipment=settings) as room:
+    equipment = EquipmentSettings(clock=lambda: began + timedelta(seconds=now()))
+    async with desk(gb, equipment=equipment) as room:
         await room.ask(control(record_cmd="Record"))
         await gb.advance(60)
         await room.ask(control(record_cmd="StopRecord"))
@@ -633,3 +638,120 @@ async def test_a_platform_that_refuses_tcp_gets_a_large_answer_over_udp(
         answers = await room.ask(PresetQuery(sn="8", device_id=CAMERA), within=15.0)
         assert [len(one.items) for one in answers] == [255]  # type: ignore[attr-defined]
         assert room.largest > 1300
+
+
+# Time and what must not be believed ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "hour"),
+    [("2024-05-01T12:00:00.500", 12), ("Wed, 01 May 2024 04:00:00 GMT", 8), ("", 8)],
+)
+async def test_it_takes_the_time_of_day_from_the_platform(
+    gb: Simulation, said: str, hour: int
+) -> None:
+    morning = datetime(2024, 5, 1, 8, tzinfo=BEIJING)
+    equipment = EquipmentSettings(clock=lambda: morning + timedelta(seconds=now()))
+    async with desk(gb, equipment=equipment, date=said) as room:
+        (status,) = await room.ask(DeviceStatusQuery(sn="1", device_id=DEVICE_ID))
+        assert isinstance(status, DeviceStatusResponse)
+        assert status.device_time is not None
+        assert status.device_time.startswith(f"2024-05-01T{hour:02d}:00:0")
+
+
+async def test_a_configuration_that_is_too_large_is_not_kept(gb: Simulation) -> None:
+    async with desk(gb, transport="tcp") as room:
+        rubbish = (Element(name="Rubbish", text="x" * 20_000),)
+        config = DeviceConfig(sn="1", device_id=CAMERA, osd_config=OsdConfig(extra=rubbish))
+        (answer,) = await room.ask(config)
+        assert isinstance(answer, DeviceConfigResponse)
+        assert answer.result == "ERROR"
+
+
+async def test_an_unknown_command_is_counted_by_a_short_name(gb: Simulation) -> None:
+    async with desk(gb, transport="tcp") as room:
+        command = UnknownCommand(root="Query", cmd_type="W" * 5000, sn="1", device_id=DEVICE_ID)
+        assert await room.ask(command) == []
+        (name,) = room.device.answers.unknown
+        assert len(name) == 80
+
+
+async def test_a_target_is_followed_until_it_is_left(gb: Simulation) -> None:
+    async with desk(gb) as room:
+        await room.ask(control(target_track="Auto"), within=5)
+        assert head_of(room).tour(now()) == ("track", 0)
+        await room.ask(control(target_track="Stop"))
+        assert not head_of(room).is_moving(now())
+        assert room.device.inventory.units[CAMERA].tracking is None
+        # Without an area there is nothing to follow by hand.
+        await room.ask(control(target_track="Manual"))
+        assert room.device.inventory.units[CAMERA].tracking is None
+
+
+NUMBERS = st.one_of(st.none(), st.integers(-(2**62), 2**62))
+BOXES = st.builds(
+    DragZoom,
+    length=NUMBERS.filter(lambda n: n is not None),
+    width=st.integers(-5, 5),
+    mid_point_x=st.integers(-(2**62), 2**62),
+    mid_point_y=st.integers(-(2**62), 2**62),
+    length_x=st.integers(-5, 5),
+    length_y=st.integers(-(2**62), 2**62),
+)
+REALS = st.one_of(st.none(), st.floats(-1e15, 1e15))
+COMMANDS = st.builds(
+    DeviceControl,
+    sn=st.just("1"),
+    device_id=st.sampled_from([CAMERA, DEVICE_ID, ALARM_INPUT, NOBODY, ""]),
+    ptz_cmd=st.one_of(st.none(), st.text(max_size=20), st.just("A50F008100010036")),
+    preset_name=st.one_of(st.none(), st.text(max_size=400)),
+    record_cmd=st.sampled_from([None, "Record", "StopRecord", "Perhaps"]),
+    stream_number=NUMBERS,
+    guard_cmd=st.sampled_from([None, "SetGuard", "ResetGuard", "?"]),
+    alarm_cmd=st.sampled_from([None, "ResetAlarm", "?"]),
+    drag_zoom_in=st.one_of(st.none(), BOXES),
+    drag_zoom_out=st.one_of(st.none(), BOXES),
+    home_position=st.one_of(
+        st.none(),
+        st.builds(
+            HomePosition, enabled=st.integers(0, 1), reset_time=NUMBERS, preset_index=NUMBERS
+        ),
+    ),
+    ptz_precise_ctrl=st.one_of(st.none(), st.builds(PtzPrecise, pan=REALS, tilt=REALS, zoom=REALS)),
+    format_sd_card=NUMBERS,
+    target_track=st.sampled_from([None, "Auto", "Manual", "Stop", "?"]),
+    target_area=st.one_of(st.none(), BOXES),
+    alarm_method=st.one_of(st.none(), st.text(max_size=9)),
+)
+
+
+@given(commands=st.lists(st.tuples(COMMANDS, st.floats(0, 1e7)), max_size=12))
+@settings(max_examples=40, deadline=None)
+def test_whatever_is_ordered_the_state_can_be_told(
+    commands: list[tuple[DeviceControl, float]],
+) -> None:
+    inventory = Inventory(
+        DEVICE_ID,
+        [(channel().item, None)],
+        settings=EquipmentSettings(),
+        edition=Edition.GB2022,
+        basic=BasicParam(name="x"),
+    )
+    hooks = Hooks(force_key=lambda _: None, restart=lambda: None, upgrade=lambda _: "no")
+    controls, queries, moment = Controls(inventory, hooks), Queries(inventory), 0.0
+    for command, pause in commands:
+        answer = controls.serve(command, moment)
+        assert answer is None or answer.result in ("OK", "ERROR")
+        moment += pause
+        where = queries.ptz_position(PtzPositionQuery(sn="1", device_id=CAMERA), moment)
+        told: list[Message] = [
+            where,
+            queries.presets(PresetQuery(sn="1", device_id=CAMERA)),
+            queries.home_position(HomePositionQuery(sn="1", device_id=CAMERA)),
+            queries.cards(SdCardStatusQuery(sn="1", device_id=CAMERA), moment),
+            queries.device_status(DeviceStatusQuery(sn="1", device_id=DEVICE_ID)),
+        ]
+        for one in told:
+            assert decode(encode(one, Edition.GB2022)).repairs == ()
+        assert where.pan is not None
+        assert 0.0 <= where.pan < 360.0
