@@ -216,6 +216,12 @@ def describe(state: dict[str, Any]) -> list[str]:
         f"{tape['bytes'] / 1e6:.1f} MB  {tape['lost']} lost"
         for tape in state.get("recorded", ())
     ]
+    if state.get("recordings"):
+        lines.append("recordings")
+        lines += [
+            f"  {one['channel']}  {'running' if one['running'] else one['cause'] or 'beginning'}"
+            for one in state["recordings"]
+        ]
     lines.append("upper platforms")
     for link in state["cascades"]:
         reason = f" ({link['reason']})" if not link["registered"] and link["reason"] else ""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sip.transport import parse_address
 
 from ..addresses import require_address
+from ..archive.plan import Plan, Window
 from ..edition import Edition
 from ..errors import ConfigError
 
@@ -105,6 +106,52 @@ class ControlSection(_Section):
     socket: Path = Path("gateway.sock")
 
 
+class ArchiveSection(_Section):
+    """Where recordings lie, and how they are kept whole."""
+
+    folder: Path = Path("recordings")
+    length: float = Field(default=600.0, ge=10)
+    speed: int = Field(default=4, ge=1, le=64)
+    fill_days: float = Field(default=7.0, ge=0)
+    fills_at_once: int = Field(default=2, ge=1)
+    max_gigabytes: float | None = Field(default=None, gt=0)
+    min_free_gigabytes: float = Field(default=1.0, ge=0)
+
+
+class RecordingSection(_Section):
+    """What is recorded of some channels; the first section about a channel counts."""
+
+    channels: tuple[str, ...] = ("",)
+    """Ids, or what they begin with; every channel when empty."""
+    windows: tuple[str, ...] = ()
+    on_alarm: float = Field(default=0.0, ge=0)
+    alarms_only: bool = False
+    keep_days: float = Field(default=30.0, gt=0)
+    fills: bool = True
+
+    @field_validator("windows")
+    @classmethod
+    def _windows(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                Window.parse(text)
+            except ConfigError as error:
+                raise ValueError(str(error)) from error
+        return value
+
+    @property
+    def plan(self) -> Plan:
+        """The same for an archive."""
+        return Plan(
+            channels=self.channels,
+            windows=tuple(Window.parse(text) for text in self.windows),
+            on_alarm=self.on_alarm,
+            alarms_only=self.alarms_only,
+            keep_days=self.keep_days,
+            fills=self.fills,
+        )
+
+
 class CascadeSection(_Secret):
     """One platform above."""
 
@@ -147,6 +194,8 @@ class Config(_Section):
     media: MediaSection = MediaSection()
     tls: TlsSection = TlsSection()
     control: ControlSection = ControlSection()
+    archive: ArchiveSection = ArchiveSection()
+    recording: tuple[RecordingSection, ...] = ()
     cascade: tuple[CascadeSection, ...] = ()
     device: tuple[DeviceSection, ...] = ()
 
@@ -219,6 +268,17 @@ listen = ["udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"]
 
 # [control]
 # socket = "gateway.sock"              # for gb28181 status and play; only this user may use it
+
+# [[recording]]                        # what is recorded here; nothing without such a section
+# channels = [""]                      # ids, or what they begin with; "" is every channel
+# windows = ["mon-fri 08:00-18:00"]    # when, by Beijing's clock; always without
+# on_alarm = 60                        # seconds that an alarm of the channel is recorded for
+# keep_days = 30                       # then it is deleted
+
+# [archive]
+# folder = "recordings"
+# fill_days = 7                        # so far back, what is missing is fetched from the camera
+# max_gigabytes = 500                  # the oldest go first; no limit without
 
 # [[cascade]]                          # a platform above; any number
 # upper_id = "34010000002000000001"

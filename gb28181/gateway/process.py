@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sip.tls import TlsSettings
 
+from ..archive.archive import Archive, ArchiveSettings
 from ..cascade import Cascade, Upper
 from ..device import Nameplate
 from ..errors import ConfigError
@@ -55,6 +56,7 @@ class Gateway:
             )
         self._devices = {device.id: device for device in config.device}
         self.platform = self._make_platform(config)
+        self.archive = self._make_archive(config)
         self.cascades = [self._make_cascade(section) for section in config.cascade]
         self._control: ControlServer | None = None
 
@@ -68,11 +70,13 @@ class Gateway:
         try:
             control = ControlServer(
                 self._where / self.config.control.socket,
-                Verbs(self.platform, self.cascades).table(),
+                Verbs(self.platform, self.cascades, self.archive).table(),
                 self.platform.station.supervisor,
             )
             await control.start()
             self._control = control
+            if self.archive is not None:
+                await self.archive.start()
             for cascade in self.cascades:
                 await cascade.start()
         except BaseException:
@@ -83,6 +87,8 @@ class Gateway:
         """Unregister above, end every session, close everything. Idempotent."""
         for cascade in self.cascades:
             await cascade.stop()
+        if self.archive is not None:
+            await self.archive.stop()
         await self.platform.stop()
         if self._control is not None:
             await self._control.stop()
@@ -126,6 +132,22 @@ class Gateway:
             catalog_interval=section.catalog_interval,
             tls=self._tls(config.tls),
         )
+
+    def _make_archive(self, config: Config) -> Archive | None:
+        if not config.recording:
+            return None
+        section = config.archive
+        gigabytes = section.max_gigabytes
+        settings = ArchiveSettings(
+            length=section.length,
+            speed=section.speed,
+            fill_days=section.fill_days,
+            fills_at_once=section.fills_at_once,
+            max_bytes=None if gigabytes is None else int(gigabytes * 1e9),
+            min_free=int(section.min_free_gigabytes * 1e9),
+        )
+        plans = [recording.plan for recording in config.recording]
+        return Archive(self.platform, self._where / section.folder, plans, settings=settings)
 
     def _tls(self, section: TlsSection) -> TlsSettings:
         def path(file: Path | None) -> str:

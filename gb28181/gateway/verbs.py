@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rtp.access_unit import AccessUnit
 
+    from ..archive.archive import Archive
     from ..cascade import Cascade
     from ..channel import Channel
     from ..download import DownloadProgress
@@ -36,8 +37,11 @@ _PERIOD = 0.25
 class Verbs:
     """Translates a request of the control socket into calls on the roles."""
 
-    def __init__(self, platform: Platform, cascades: list[Cascade]) -> None:
+    def __init__(
+        self, platform: Platform, cascades: list[Cascade], archive: Archive | None = None
+    ) -> None:
         self._platform = platform
+        self._archive = archive
         self._cascades = cascades
 
     def table(self) -> dict[str, Verb]:
@@ -75,6 +79,7 @@ class Verbs:
                 for key, session in platform.streams.running().items()
             ],
             "recorded": [recorded_status(session) for session in platform.sessions.recorded],
+            "recordings": [] if self._archive is None else recordings_status(self._archive),
             "cascades": [self._cascade(cascade) for cascade in self._cascades],
             "sip": dict(platform.station.endpoint.counters),
         }
@@ -365,3 +370,17 @@ def _save_picture(unit: AccessUnit, path: Path) -> None:
     from ..media.packets import snapshot
 
     path.write_bytes(snapshot(unit))
+
+
+def recordings_status(archive: Archive) -> list[Json]:
+    """How each wanted recording stands, and why not."""
+    return [
+        {
+            "channel": one.channel,
+            "running": one.running,
+            "since": one.since,
+            "attempts": one.attempts,
+            "cause": one.cause.sentence if one.cause else None,
+        }
+        for one in archive.status()
+    ]

@@ -43,6 +43,8 @@ def test_only_the_platform_section_is_needed(tmp_path: Path) -> None:
             "cascade.0.upper",
         ),
         (MINIMAL + '[[device]]\nid = "34020000001320000001"\n' * 2, "device"),
+        (MINIMAL + '[[recording]]\nwindows = ["at night"]', "recording.0.windows"),
+        (MINIMAL + "[archive]\nlength = 1", "archive.length"),
     ],
 )
 def test_a_wrong_key_is_named_with_its_path(tmp_path: Path, text: str, key: str) -> None:
@@ -109,3 +111,24 @@ def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
     text = '[platform]\nid = "34020000002000000001"\npassword_file = "secret"\n'
     with pytest.raises(ConfigError, match="password_file"):
         Gateway(load(written(tmp_path, text)), where=tmp_path)
+
+
+def test_recordings_become_plans_and_nothing_is_recorded_without(tmp_path: Path) -> None:
+    assert Gateway(load(written(tmp_path, MINIMAL)), where=tmp_path).archive is None
+    text = MINIMAL + """
+        [archive]
+        folder = "tapes"
+        max_gigabytes = 2.5
+        [[recording]]
+        channels = ["34020000001320000001"]
+        windows = ["mon-fri 08:00-18:00"]
+        on_alarm = 60
+    """
+    archive = Gateway(load(written(tmp_path, text)), where=tmp_path).archive
+    assert archive is not None
+    assert archive.folder == tmp_path / "tapes"
+    assert archive.settings.max_bytes == 2_500_000_000
+    (plan,) = archive.plans
+    assert plan.channels == ("34020000001320000001",)
+    assert plan.on_alarm == 60.0
+    assert [(window.start, window.end) for window in plan.windows] == [(480, 1080)]
