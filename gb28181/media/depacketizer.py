@@ -4,40 +4,83 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from enum import Enum
 
 from rtp.access_unit import AccessUnit, Codec, MediaKind
 from rtp.batch import PacketBatch
+from rtp.elementary import (
+    PAYLOAD_TYPES,
+    AacDepacketizer,
+    G711Depacketizer,
+    NalDepacketizer,
+    sniff,
+)
 from rtp.errors import RtpError
 from rtp.mpegps.demuxer import PsDemuxer
+from rtp.mpegts import TsDemuxer, is_transport
 from rtp.nal import nal_type, parameter_sets, picture_size
 from rtp.packet import HEADER_SIZE, RtpPacket, parse
 from rtp.reorder import ReorderBuffer
-from rtp.sequence import Unwrapper
 
-_RAW_AUDIO = {0: Codec.PCMU, 8: Codec.PCMA}
-"""Static payload types (RFC 3551 table 4) that stand beside, or instead of, a program stream."""
-_RAW_TYPES = frozenset(kind | marker for kind in _RAW_AUDIO for marker in (0, 0x80))
+_AAC_TYPE = 102
+"""The payload type of AAC in the standard (2022 C.2)."""
+_OTHER_TYPES = frozenset(
+    kind | marker for kind in (*PAYLOAD_TYPES, _AAC_TYPE) for marker in (0, 0x80)
+)
+_PRIVATE = {b"IMKH": "Hikvision's private stream (IMKH)", b"DHAV": "Dahua's private stream (DHAV)"}
+_UNKNOWN_AFTER = 500
+"""Packets after which a payload that nothing tells is called unknown."""
 _SETS_WITHIN = 4096  # bytes; parameter sets come first
 _SEQUENCE_SET = {Codec.H264: 7, Codec.H265: 33}
 _RATE_OVER = 51
 """Video units over which the frame rate is taken."""
 
 
+class Form(Enum):
+    """What the payload is; the value is its name for people."""
+
+    UNKNOWN = ""
+    PS = "MPEG-PS"
+    TS = "MPEG-TS"
+    H264 = "H.264 without PS"
+    H265 = "H.265 without PS"
+
+
 class Depacketizer:
-    """Turns admitted packets into access units: order first, then the program stream. Pure."""
+    """Turns admitted packets into access units: order first, then what the payload is. Pure.
+
+    The payload is told by its content, not by its type, which is often wrong: a pack header, the
+    sync bytes of a transport stream, or a sequence parameter set. Until then it is walked as a
+    program stream and nothing is kept of it. G.711 and AAC of payload types of their own stand
+    beside, or instead of, video.
+    """
 
     def __init__(self, *, ordered: bool, may_jump: bool = False) -> None:
         self.gaps = 0
         self.malformed = 0
+        self.form = Form.UNKNOWN
         self._reorder = ReorderBuffer(wait=0.0) if ordered else ReorderBuffer()
-        self._demuxer = PsDemuxer(may_jump=may_jump)
-        self._audio_clock = Unwrapper(32)
+        self._demuxer: PsDemuxer | TsDemuxer | NalDepacketizer = PsDemuxer(may_jump=may_jump)
+        self._audio: dict[int, G711Depacketizer | AacDepacketizer] = {}
         self._is_first = True
+        self._untold = 0
+        self._head = b""
 
     @property
     def repairs(self) -> dict[str, int]:
         """What the demultiplexer had to mend, by kind."""
-        return self._demuxer.repairs
+        return {} if isinstance(self._demuxer, NalDepacketizer) else self._demuxer.repairs
+
+    @property
+    def payload(self) -> str:
+        """What the payload is, in words; empty as long as that is open."""
+        if self.form is not Form.UNKNOWN:
+            return str(self.form.value)
+        if self._head in _PRIVATE:
+            return _PRIVATE[self._head]
+        if self._untold < _UNKNOWN_AFTER:
+            return ""
+        return f"an unknown payload that begins with {self._head.hex(' ')}"
 
     def push(self, batch: PacketBatch, now: float) -> list[AccessUnit]:
         """Take admitted packets; return the units they complete."""
@@ -45,7 +88,8 @@ class Depacketizer:
         if (
             batch.bounds
             and batch.is_plain
-            and _RAW_TYPES.isdisjoint(heads.seconds)
+            and self.form is Form.PS
+            and _OTHER_TYPES.isdisjoint(heads.seconds)
             and batch.is_run
             and self._reorder.pass_run(heads.numbers[0], len(heads.numbers))
         ):
@@ -98,9 +142,11 @@ class Depacketizer:
         units: list[AccessUnit] = []
         for packet, missing in packets:
             self.gaps += missing > 0
-            if packet.payload_type in _RAW_AUDIO:
-                units.append(self._raw_audio(packet))
+            if packet.payload_type in PAYLOAD_TYPES or packet.payload_type == _AAC_TYPE:
+                units += self._other_audio(packet, missing)
                 continue
+            if self.form is Form.UNKNOWN:
+                self._tell(bytes(packet.payload))
             units += self._demuxer.push(
                 packet.payload,
                 timestamp=packet.timestamp,
@@ -109,11 +155,28 @@ class Depacketizer:
             )
         return units
 
-    def _raw_audio(self, packet: RtpPacket) -> AccessUnit:
-        at = self._audio_clock.unwrap(packet.timestamp) * 90_000 // 8_000
-        codec = _RAW_AUDIO[packet.payload_type]
-        data = bytes(packet.payload)
-        return AccessUnit(codec=codec, data=data, pts=at, dts=at, is_key=True)
+    def _tell(self, payload: bytes) -> None:
+        """Look what the payload is."""
+        if payload[:3] == b"\x00\x00\x01" and payload[3:4] >= b"\xba":
+            self.form = Form.PS
+        elif is_transport(payload):
+            self.form, self._demuxer = Form.TS, TsDemuxer()
+        else:
+            codec = sniff(payload)
+            if codec is not None:
+                self.form = Form.H264 if codec is Codec.H264 else Form.H265
+                self._demuxer = NalDepacketizer(codec)
+            elif self._untold < _UNKNOWN_AFTER:
+                self._untold += 1
+                if self._head not in _PRIVATE:
+                    self._head = payload[:4]
+
+    def _other_audio(self, packet: RtpPacket, missing: int) -> list[AccessUnit]:
+        kind = packet.payload_type
+        if kind not in self._audio:
+            codec = PAYLOAD_TYPES.get(kind)
+            self._audio[kind] = AacDepacketizer() if codec is None else G711Depacketizer(codec)
+        return self._audio[kind].push(packet.payload, timestamp=packet.timestamp, missing=missing)
 
     def _marked(self, units: list[AccessUnit]) -> list[AccessUnit]:
         if self._is_first and units:

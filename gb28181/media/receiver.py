@@ -55,7 +55,7 @@ class ReceiverStatistics:
     late: int
     """Packets that came when their place in the order had been given up."""
     gaps: int
-    """Places in the order where packets are missing, seen while somebody reads units."""
+    """Places where the sequence number jumped forward; what was only late counts, too."""
     jitter: float
     """Seconds (RFC 3550 A.8)."""
     foreign_ssrc: int
@@ -82,6 +82,8 @@ class ReceiverStatistics:
     first_packet_at: float | None
     first_key_at: float | None
     """Only known while somebody reads units."""
+    payload: str
+    """What the payload is, in words; empty while that is open, or nobody reads units."""
     video: Codec | None
     audio: Codec | None
     frames: int
@@ -136,6 +138,7 @@ class Receiver:
         self._key_seen: asyncio.Future[None] = self._loop.create_future()
         self._admission = Admission()
         self._depacketizer: Depacketizer | None = None
+        self._payload = ""
         self._picture = Picture()
         self._inputs = _Inputs(self)
         self._silence = silence
@@ -252,7 +255,7 @@ class Receiver:
             lost=self._counters["lost"] + (reception.lost if reception else 0),
             duplicates=self._counters["duplicates"] + (reception.duplicates if reception else 0),
             late=self._counters["late"] + (reception.late if reception else 0),
-            gaps=self._counters["gaps"],
+            gaps=self._counters["gaps"] + (reception.gaps if reception else 0),
             jitter=reception.jitter / 90000 if reception else 0.0,
             foreign_ssrc=admission.foreign_ssrc,
             foreign_source=admission.foreign_source,
@@ -268,6 +271,7 @@ class Receiver:
             source=admission.source,
             first_packet_at=self._first_packet_at,
             first_key_at=self._first_key_at,
+            payload=self._depacketizer.payload if self._depacketizer else self._payload,
             video=picture.video,
             audio=picture.audio,
             frames=picture.frames,
@@ -358,6 +362,7 @@ class Receiver:
             self._counters["lost"] += self._reception.lost
             self._counters["duplicates"] += self._reception.duplicates
             self._counters["late"] += self._reception.late
+            self._counters["gaps"] += self._reception.gaps
         self._reception = Reception()
         self._stop_units()
         self.units.forget_group()
@@ -426,7 +431,7 @@ class Receiver:
             self._reorder_timer = None
         self._publish(old.flush())
         self._repairs.update(old.repairs)
-        self._counters["gaps"] += old.gaps
+        self._payload = old.payload
         self._counters["garbage"] += old.malformed
 
     # ---- watching ----
@@ -478,6 +483,8 @@ class Receiver:
         parts = []
         if seen.packets and seen.source is not None:
             parts.append(f"{seen.packets} packets from {seen.source[0]}:{seen.source[1]}")
+        if seen.payload and not seen.frames:
+            parts.append(seen.payload)
         if seen.frames:
             parts.append(f"{seen.frames} pictures")
         refused = seen.foreign_ssrc + seen.foreign_source

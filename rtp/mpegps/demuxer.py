@@ -85,14 +85,7 @@ class PsDemuxer:
                 units += self._end_early()
                 buffer = self._buffer
             self._timestamp = timestamp
-        if self._is_synced and not buffer and not self._runs_on:
-            taken = self._walk_whole(payload, timestamp, units)
-            payload = payload[taken:] if taken else payload
-        if payload:
-            held = len(self._buffer)
-            self._buffer += payload
-            if len(self._buffer) >= self._need:
-                units += self._walk(held, timestamp)
+        units += self._append(payload, timestamp)
         if marker and self._video.trusts_marker and self._is_synced:
             if self._runs_on:
                 self._video.extend(self._buffer)
@@ -175,6 +168,19 @@ class PsDemuxer:
         del buffer[:place]
         if len(self._video) > MAX_FRAME:
             self._drop_oversize()
+        return units
+
+    def _append(self, payload: bytes | memoryview, timestamp: int) -> list[AccessUnit]:
+        """Parse a payload, and what was left before it, as far as it goes; keep the rest."""
+        units: list[AccessUnit] = []
+        if self._is_synced and not self._buffer and not self._runs_on:
+            taken = self._walk_whole(payload, timestamp, units)
+            payload = payload[taken:] if taken else payload
+        if payload:
+            held = len(self._buffer)
+            self._buffer += payload
+            if len(self._buffer) >= self._need:
+                units += self._walk(held, timestamp)
         return units
 
     def _walk_whole(

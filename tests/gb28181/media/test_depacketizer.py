@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gb28181.media.depacketizer import Depacketizer, Picture
+from gb28181.media.depacketizer import Depacketizer, Form, Picture
 from gb28181.media.relay import join
 from rtp.access_unit import AccessUnit, Codec
 from rtp.batch import PacketBatch
@@ -76,3 +76,51 @@ def test_the_frame_rate_is_that_of_the_latest_pictures() -> None:
         picture.note(unit(number + 1))
     assert picture.rate == pytest.approx(25.0)
     assert (picture.frames, picture.video, picture.audio) == (100, Codec.H264, None)
+
+
+SPS = bytes.fromhex("67640028acd940780227e5c05a808080a0000003002000000651e306324c")
+
+
+def fed(depacketizer: Depacketizer, payloads: list[bytes], kind: int = 96) -> list[AccessUnit]:
+    """Give each payload a packet of its own timestamp and marker."""
+    packetizer = Packetizer(ssrc=1, payload_type=kind)
+    packets = [
+        packet
+        for number, payload in enumerate(payloads)
+        for packet in packetizer.push(payload, number * 3600)
+    ]
+    return [unit for packet in packets for unit in depacketizer.push(join([packet], 0.0), 0.0)]
+
+
+def test_video_without_a_program_stream_is_told_by_its_parameter_sets() -> None:
+    depacketizer = Depacketizer(ordered=True)
+    payloads = [b"\x41\x9a\x55" * 5, SPS, b"\x68\xee\x3c\xb0", b"\x65\x88\x84", b"\x41\x9a\x55"]
+    units = fed(depacketizer, payloads)
+    assert depacketizer.form is Form.H264
+    assert [unit.is_key for unit in units] == [True, False]
+    assert units[0].data.count(b"\x00\x00\x00\x01") == 3
+
+
+def test_a_program_stream_of_another_payload_type_is_a_program_stream() -> None:
+    depacketizer = Depacketizer(ordered=True)
+    pack = PsMuxer(Codec.H264, None).push(unit(0))
+    fed(depacketizer, [pack[:1400]], kind=98)
+    assert depacketizer.payload == "MPEG-PS"
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [(b"IMKH", "Hikvision"), (b"DHAV", "Dahua"), (b"\x99\x88\x77\x66", "99 88 77 66")],
+)
+def test_a_payload_that_nobody_knows_is_named_and_not_kept(head: bytes, name: str) -> None:
+    depacketizer = Depacketizer(ordered=True)
+    assert fed(depacketizer, [head + bytes([number % 251]) * 600 for number in range(600)]) == []
+    assert name in depacketizer.payload
+    assert depacketizer.form is Form.UNKNOWN
+
+
+def test_aac_of_its_own_payload_type_stands_beside_the_program_stream() -> None:
+    depacketizer = Depacketizer(ordered=True)
+    units = fed(depacketizer, [b"\x00\x10\x00\xa0" + bytes(20)], kind=102)
+    assert [one.codec for one in units] == [Codec.AAC]
+    assert depacketizer.form is Form.UNKNOWN
