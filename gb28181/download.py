@@ -124,7 +124,7 @@ class Download:
             recording = await asyncio.shield(asyncio.to_thread(recorder.close))
         if not recording.paths:
             raise SessionLost(cause)
-        missing = missing_of(self._joiner.covered, self._start, self._end, self._spans or ())
+        missing = await self._missing()
         return Downloaded(
             paths=recording.paths,
             frames=recording.frames,
@@ -133,6 +133,19 @@ class Download:
             parts=self._parts,
             cause=cause,
         )
+
+    async def _missing(self) -> list[Span]:
+        covered = self._joiner.covered
+        missing = missing_of(covered, self._start, self._end, self._spans or ())
+        if missing and self._spans is None:
+            # What is not on the disk is not missing: the device is asked, now that it matters.
+            await self._learn_spans()
+            missing = missing_of(covered, self._start, self._end, self._spans or ())
+        return missing
+
+    async def _learn_spans(self) -> None:
+        self._spans = await self._host.sessions.spans(self.channel_id, self._start, self._end)
+        self._joiner.spans = self._spans
 
     async def _parts_until_done(self, recorder: Mp4Recorder) -> Cause:
         loop = asyncio.get_running_loop()
@@ -211,8 +224,7 @@ class Download:
         if not is_normal(cause):
             return None if cause.permanent else again
         if self._spans is None:
-            self._spans = await self._host.sessions.spans(self.channel_id, self._start, self._end)
-            self._joiner.spans = self._spans
+            await self._learn_spans()
         if not self._spans:
             # Nobody knows whether that was all: what brings nothing new is the end.
             return again if has_moved else None

@@ -139,7 +139,6 @@ async def test_a_jump_lands_where_it_was_asked_to(recorder: Recorders, mode: str
     await jumps(recorder, 6, 300.0, mode=mode)
 
 
-@pytest.mark.slow
 async def test_fifty_random_jumps_land_within_a_second(recorder: Recorders) -> None:
     await jumps(recorder, 50, 3600.0)
 
