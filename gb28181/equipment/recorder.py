@@ -143,6 +143,13 @@ class Recorder:
         del self._spans[:-MAX_SPANS]
 
 
+def drawn_hours(until: datetime, hours: int = 24) -> PatternRecordings:
+    """A disk with so many whole hours up to a moment; drawn when they are played."""
+    last = until.replace(minute=0, second=0, microsecond=0)
+    starts = [last - timedelta(hours=back) for back in range(hours, 0, -1)]
+    return PatternRecordings([(start, start + timedelta(hours=1)) for start in starts])
+
+
 def search(
     query: RecordInfoQuery, item: CatalogItem, recorder: Recorder, device_id: str
 ) -> list[RecordItem]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rtp.access_unit import Codec
 
 from ..device import Device, Nameplate
 from ..edition import Edition
+from ..equipment.recorder import drawn_hours
 from ..errors import ConfigError
 from ..habits import profile, profiles
 from ..manscdp.catalog import CatalogItem
+from ..manscdp.values import BEIJING
 from ..media.source import PatternSource, file_clip, pattern_clip
 from ..serving import DeviceChannel
 from ..supervisor import Supervisor
@@ -121,10 +124,10 @@ def _nameplate(options: argparse.Namespace, family: Profile) -> Nameplate:
 
 
 def _channels(options: argparse.Namespace, device_id: str, family: Profile) -> list[DeviceChannel]:
-    source = _source(options)
+    source, disk = _source(options), drawn_hours(datetime.now(BEIJING))
     if options.channels == 1:
         item = _item(device_id, device_id, options.name, family)
-        return [DeviceChannel(item=item, source=source)]
+        return [DeviceChannel(item=item, source=source, recordings=disk)]
     # A recorder's cameras: its own code with the type of a camera, its last digits numbered from
     # 1. The cameras of many recorders follow each other.
     base = device_id[:10] + "132"
@@ -137,6 +140,7 @@ def _channels(options: argparse.Namespace, device_id: str, family: Profile) -> l
                 device_id, f"{base}{first + number:07d}", f"{options.name} {number}", family
             ),
             source=source,
+            recordings=disk,
         )
         for number in range(1, options.channels + 1)
     ]

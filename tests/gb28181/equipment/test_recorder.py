@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gb28181.equipment.recorder import MAX_SPANS, Recorder, search
+from gb28181.equipment.recorder import MAX_SPANS, Recorder, drawn_hours, search
 from gb28181.equipment.recordings import PatternRecordings
 from gb28181.manscdp.catalog import CatalogItem
 from gb28181.manscdp.config import RecordSchedule, TimeSegment, VideoAlarmRecord, VideoRecordPlan
@@ -170,3 +170,12 @@ def test_it_keeps_only_so_many_entries_of_its_own() -> None:
         recorder.stop()
         clock.pass_by(seconds=1)
     assert len(recorder.find(MONDAY, clock.moment)) == MAX_SPANS
+
+
+def test_a_drawn_disk_holds_the_whole_hours_up_to_now() -> None:
+    disk = drawn_hours(MONDAY + timedelta(minutes=20), 3)
+    found = disk.find(MONDAY - timedelta(days=1), MONDAY + timedelta(days=1))
+    assert [(one.start, one.end) for one in found] == [
+        (MONDAY + timedelta(hours=back), MONDAY + timedelta(hours=back + 1))
+        for back in (-3, -2, -1)
+    ]
