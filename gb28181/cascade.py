@@ -14,12 +14,13 @@ from .addresses import require_address
 from .answers import Answers
 from .device import Nameplate
 from .dispatch import request_user_of, to_user_of, user_of
+from .downward import FORWARDED, Downward
 from .edition import Edition
 from .errors import Gb28181Error, SessionLost
 from .forwarding import Forwarding
 from .link import Link
+from .manscdp.alarm import AlarmResponse
 from .manscdp.catalog import CatalogItem, CatalogQuery
-from .manscdp.control import DeviceControl
 from .manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
 from .manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
 from .media.answer import (
@@ -34,8 +35,9 @@ from .media.answer import (
 from .media.relay import Relay
 from .publisher import CatalogPublisher
 from .registration import RegistrationConfig, RegistrationState, StateChanged
-from .share import Share
+from .share import Share, subtree
 from .streams import StreamKey, StreamKind
+from .upward import Upward
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -82,6 +84,8 @@ class Upper:
     retry_spread: float = 30.0
     refused_retry: float | None = 300.0
     """After 403 and 404: uppers reject until their operator has added us."""
+    alarms_by_message: bool = False
+    """Send alarms as MESSAGEs when it has not subscribed to them."""
     answer_within: float = 8.0
     """Seconds for the camera's answer: what an upper waits (10) less 2, for every hop."""
 
@@ -138,6 +142,8 @@ class Cascade:
         self._answers: Answers | None = None
         self._work: list[asyncio.Task[None]] = []
         self.link: Link | None = None
+        self.downward: Downward | None = None
+        self.upward: Upward | None = None
         self._states: list[asyncio.Queue[StateChanged]] = []
 
     # Life -----------------------------------------------------------------------------------
@@ -167,15 +173,31 @@ class Cascade:
                 CatalogQuery: self._catalog,
                 DeviceInfoQuery: self._device_info,
                 DeviceStatusQuery: self._device_status,
-                DeviceControl: self._control,
+                AlarmResponse: self._alarm_answered,
+                **dict.fromkeys(FORWARDED, self._forward),
             },
             self._invite,
             self._subscribed,
+        )
+        self.downward = Downward(
+            self.platform,
+            self.share,
+            self._answers,
+            edition=self.upper.edition,
+            name=self.upper.id,
+        )
+        self.upward = Upward(
+            self.platform,
+            self.share,
+            self.link,
+            sessions=self.downward.sessions,
+            alarms_by_message=self.upper.alarms_by_message,
         )
         spawn = station.supervisor.spawn
         self._work = [
             spawn(self.publisher.run(), name=f"publisher for {self.upper.id}"),
             spawn(self._look_for_changes(), name=f"changes for {self.upper.id}"),
+            spawn(self.upward.run(), name=f"changes for {self.upper.id}"),
         ]
         station.dispatcher.attach(self, first=True)
         station.knows.append(self.link.is_from_server)
@@ -253,20 +275,20 @@ class Cascade:
         return self._require_answers().handle(incoming)
 
     async def _catalog(self, query: CatalogQuery) -> None:
-        items = self._tree()
-        if query.device_id != self.platform.id:
-            items = [item for item in items if item.device_id == query.device_id]
+        items = [replace(item, event=None) for item in subtree(self._tree(), query.device_id)]
         # One page that fails is sent once more; then the upper's own clock decides (07, 4).
         await self._require_answers().send_catalog(query, items, tries=2)
 
     async def _subscribed(self, incoming: IncomingSubscribe, query: Message) -> None:
         if not isinstance(query, CatalogQuery):
-            incoming.respond(489)
-            return
-        if not self.publisher.has_room:
+            assert self.upward is not None, "start the cascade first"
+            await self.upward.take(incoming, query)
+        elif not subtree(self._tree(), query.device_id):
+            incoming.respond(404)
+        elif not self.publisher.has_room:
             incoming.respond(503)
-            return
-        await self.publisher.add(incoming.accept())
+        else:
+            await self.publisher.add(incoming.accept(), lambda tree: subtree(tree, query.device_id))
 
     async def _look_for_changes(self) -> None:
         async with self.platform.events() as events:
@@ -290,7 +312,8 @@ class Cascade:
         below = (
             (device_id, item, self.platform.channel_online(item.device_id))
             for device_id, item in self.platform.channels()
-            if item.device_id != own_id
+            # Our own node from below, and what came from this upper, are not for it.
+            if item.device_id != own_id and device_id != self.upper.id
         )
         return self.share.tree(own, below)
 
@@ -322,18 +345,13 @@ class Cascade:
         )
         await self._require_answers().send(answer)
 
-    async def _control(self, command: DeviceControl) -> None:
-        """Pass a control on with an SN of our own, when the link may control."""
-        own_id = self.share.ids.own(command.device_id)
-        owner = self.platform.owner_of(own_id)
-        if owner is None or not self.share.ptz or self._own_item(command.device_id) is None:
-            logger.info("%s: control of %s refused", self.upper.id, command.device_id)
-            return
-        passed = replace(command, sn=self.platform.commands.next_sn(), device_id=own_id)
-        try:
-            await self.platform.commands.send(owner, passed)
-        except Gb28181Error as error:
-            logger.info("%s: control of %s failed: %s", self.upper.id, own_id, error)
+    async def _forward(self, command: Message) -> None:
+        assert self.downward is not None, "start the cascade first"
+        await self.downward.take(command)
+
+    async def _alarm_answered(self, answer: AlarmResponse) -> None:
+        """The upper has taken an alarm that we sent as a MESSAGE."""
+        logger.debug("%s: alarm of %s taken: %s", self.upper.id, answer.device_id, answer.result)
 
     def _own_item(self, published_id: str) -> CatalogItem | None:
         """The item that the upper means, if it is shared."""
@@ -476,6 +494,12 @@ class Cascade:
                 queue.put_nowait(change)
         spawn = self.platform.station.supervisor.spawn
         if change.state in (RegistrationState.BACKING_OFF, RegistrationState.REGISTERING):
+            if self.downward is not None:
+                spawn(
+                    self.downward.let_go(),
+                    name=f"stop for {self.upper.id}",
+                    on_fault=lambda _: None,
+                )
             # The upper is gone: stop media towards it (2022 K b).
             for viewer in tuple(self.viewers):
                 spawn(

@@ -167,6 +167,14 @@ def placements(items: Sequence[CatalogItem], sender_id: str) -> dict[str, Placem
     return places
 
 
+def circles(items: Sequence[CatalogItem], sender_id: str) -> tuple[str, ...]:
+    """Find where a catalogue's parents lead back to themselves: the items whose link was cut."""
+    if all(item.parent_id in (None, sender_id) for item in items):
+        return ()
+    places = placements(items, sender_id)
+    return tuple(channel_id for channel_id, place in places.items() if place.is_cut)
+
+
 def parents_first(items: Sequence[CatalogItem], sender_id: str) -> list[CatalogItem]:
     """Sort a catalogue: systems, areas, groups, organisations, devices; parents before children."""
     depths = _depths(placements(items, sender_id))

@@ -15,6 +15,7 @@ from sip.auth import DigestServer, Ha1
 
 from .alarms import AlarmHandler, Alarms
 from .arming import Arming
+from .catalog import circles
 from .channel import Channel
 from .commands import Commands
 from .deviations import Watch, of_items
@@ -552,6 +553,11 @@ class Platform:
         """Take a complete catalogue of a device."""
         self.watch.saw(device.id, of_items(items))
         self.catalog_changed(device, device.tree.merge(items))
+        circle = circles(items, device.id)
+        if circle and "a circle of parents" not in device.quirks_seen:
+            logger.warning("%s: its catalogue has a circle of parents: %s", device.id, circle[0])
+        if circle:
+            device.quirks_seen.note("a circle of parents", self._now())
 
     def catalog_changed(self, device: RemoteDevice, change: CatalogDifference) -> None:
         """Note what a catalogue or a notification changed, and tell the readers."""

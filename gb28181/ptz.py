@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias, TypeVar
@@ -9,6 +10,7 @@ from typing import TypeAlias, TypeVar
 from .errors import ConfigError, MalformedCommand
 
 _START = 0xA5
+_BETWEEN = re.compile(r"0[xX]|[\s,:-]")  # what some write before or between the bytes
 _Direction = TypeVar("_Direction", "Pan", "Tilt", "Zoom", "Focus", "Iris")
 
 
@@ -218,8 +220,8 @@ def decode_ptz(text: str) -> DecodedPtz:
     """Read a PTZCmd; the address is of no effect.
 
     Raises:
-        MalformedCommand: It has not 16 hexadecimal digits, does not begin with ``A5``, or its
-            checksum is wrong: nothing must move.
+        MalformedCommand: It has not 16 hexadecimal digits, blanks between them aside; does not
+            begin with ``A5``; or its checksum is wrong: nothing must move.
 
     Source: GB/T 28181-2022 A.3.1.
     """
@@ -235,7 +237,7 @@ def decode_ptz(text: str) -> DecodedPtz:
 
 
 def _frame(text: str) -> bytes:
-    digits = text.strip()
+    digits = _BETWEEN.sub("", text[:100])
     try:
         frame = bytes.fromhex(digits) if len(digits) == 16 and digits.isalnum() else b""
     except ValueError:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from .edition import Edition
 
+    View = Callable[[list[CatalogItem]], list[CatalogItem]]
+
 logger = logging.getLogger("gb28181.publisher")
 
 MAX_ITEMS = 100
@@ -62,6 +64,7 @@ class CatalogPublisher:
         self._edition = edition
         self._delay = delay
         self._told: dict[IncomingSubscription, dict[str, CatalogItem]] = {}
+        self._views: dict[IncomingSubscription, View] = {}
         self._sn = 0
         self._changed = asyncio.Event()
 
@@ -70,17 +73,32 @@ class CatalogPublisher:
         return len(self._told)
 
     @property
+    def views(self) -> list[View]:
+        """What each subscription sees of the tree."""
+        return list(self._views.values())
+
+    @property
     def has_room(self) -> bool:
         """Whether one more subscription is taken."""
         return len(self._told) < MAX_SUBSCRIPTIONS
 
-    async def add(self, subscription: IncomingSubscription) -> None:
-        """Keep a subscription that was just accepted; tell it at once what is not ON."""
-        tree = _by_id(self._tree())
+    async def add(self, subscription: IncomingSubscription, view: View | None = None) -> None:
+        """Keep a subscription that was just accepted; tell it at once what is not ON.
+
+        Args:
+            subscription: Whom to tell.
+            view: The part of the tree that it asked for; the whole when None.
+        """
+        self._views[subscription] = view or _whole
+        tree = _by_id(self._views[subscription](self._tree()))
         self._told[subscription] = tree
-        subscription.terminated.add_done_callback(lambda _: self._told.pop(subscription, None))
-        away = [_event(item, "OFF") for item in tree.values() if item.status == "OFF"]
+        subscription.terminated.add_done_callback(lambda _: self._forget(subscription))
+        away = [_event(item, _state(item)) for item in tree.values() if item.status == "OFF"]
         await self._send(subscription, away)
+
+    def _forget(self, subscription: IncomingSubscription) -> None:
+        self._told.pop(subscription, None)
+        self._views.pop(subscription, None)
 
     def note_change(self) -> None:
         """Something below has changed: look at the tree after the delay."""
@@ -92,8 +110,9 @@ class CatalogPublisher:
             await self._changed.wait()
             await asyncio.sleep(self._delay)
             self._changed.clear()
-            tree = _by_id(self._tree())
+            whole = self._tree()
             for subscription, told in tuple(self._told.items()):
+                tree = _by_id(self._views.get(subscription, _whole)(whole))
                 news = _difference(told, tree)
                 if news and subscription in self._told:
                     self._told[subscription] = tree
@@ -112,7 +131,7 @@ class CatalogPublisher:
             except (TransactionTimeout, FlowFailed) as error:
                 logger.info("%s: notification not delivered: %s", self._owner_id, error)
                 # What it missed is found again by comparing with an older state.
-                self._told.pop(subscription, None)
+                self._forget(subscription)
                 await subscription.terminate("deactivated", timeout=1.0)
                 return
             self.notified += len(batch.items)
@@ -146,7 +165,7 @@ def _by_id(items: Iterable[CatalogItem]) -> dict[str, CatalogItem]:
 
 
 def _difference(old: dict[str, CatalogItem], new: dict[str, CatalogItem]) -> list[CatalogItem]:
-    """What to tell: ADD and UPDATE with the whole item, ON, OFF and DEL with the id alone."""
+    """What to tell: ADD and UPDATE with the whole item, all other events with the id alone."""
     news = [_event(item, "DEL") for item_id, item in old.items() if item_id not in new]
     for item_id, item in new.items():
         before = old.get(item_id)
@@ -154,11 +173,20 @@ def _difference(old: dict[str, CatalogItem], new: dict[str, CatalogItem]) -> lis
             news.append(replace(item, event="ADD"))
         elif before == item:
             continue
-        elif replace(before, status=item.status) == item:
-            news.append(_event(item, "OFF" if item.status == "OFF" else "ON"))
+        elif replace(before, status=item.status, event=item.event) == item:
+            news.append(_event(item, _state(item)))
         else:
             news.append(replace(item, event="UPDATE"))
     return news
+
+
+def _state(item: CatalogItem) -> str:
+    """ON or OFF; lost video and a fault are off with a name of their own."""
+    return item.event or "OFF" if item.status == "OFF" else "ON"
+
+
+def _whole(tree: list[CatalogItem]) -> list[CatalogItem]:
+    return tree
 
 
 def _event(item: CatalogItem, event: str) -> CatalogItem:

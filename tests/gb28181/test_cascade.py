@@ -161,7 +161,7 @@ async def test_questions_are_answered_for_the_cameras_and_for_ourselves(gb: Simu
     assert await status(channel) == ("OK", "OFFLINE")
     query = DeviceInfoQuery(sn=commands.next_sn(), device_id=channel)
     info = await commands.ask_one(lower, query, DeviceInfoResponse)
-    assert (info.device_name, info.channel) == ("camera 0001", 1)
+    assert (info.device_name, info.channel) == (world.camera_items()[0].name, 1)
     part = await lower.catalog(device_id=channel)
     assert [item.device_id for item in part.items] == [channel]
     await world.ends_clean()

@@ -7,7 +7,14 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gb28181.catalog import Catalog, CatalogDifference, pages, parents_first, placements
+from gb28181.catalog import (
+    Catalog,
+    CatalogDifference,
+    circles,
+    pages,
+    parents_first,
+    placements,
+)
 from gb28181.edition import Edition
 from gb28181.manscdp.catalog import CatalogItem, CatalogNotify, CatalogResponse
 from gb28181.manscdp.codec import decode, encode
@@ -349,3 +356,12 @@ def test_the_own_node_of_a_platform_without_cameras_is_no_channel() -> None:
     catalog = Catalog(platform_id)
     assert not catalog.merge([CatalogItem(device_id=platform_id, name="county")])
     assert catalog.items == ()
+
+
+def test_a_circle_of_parents_is_named() -> None:
+    a, b = "34020000001320000001", "34020000001320000002"
+    round_about = [CatalogItem(device_id=a, parent_id=b), CatalogItem(device_id=b, parent_id=a)]
+    assert len(circles(round_about, NVR)) == 1
+    straight = [CatalogItem(device_id=a, parent_id=NVR), CatalogItem(device_id=b, parent_id=a)]
+    assert circles(straight, NVR) == ()
+    assert circles(straight[:1], NVR) == ()

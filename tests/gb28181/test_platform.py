@@ -13,6 +13,7 @@ from gb28181.errors import NoAnswer, PlatformFailed
 from gb28181.events import Alarm, CatalogChanged, DeviceOffline, DeviceOnline
 from gb28181.link import CONTENT_TYPE
 from gb28181.manscdp.alarm import AlarmNotify, AlarmResponse
+from gb28181.manscdp.catalog import CatalogItem
 from gb28181.manscdp.codec import decode, encode
 from gb28181.manscdp.keepalive import KeepaliveNotify
 from gb28181.moves import Ptz
@@ -471,3 +472,20 @@ async def test_a_new_address_is_followed_where_it_is_the_devices_habit(
     )
     assert device.quirks_seen["goes on from another address"] == int(follows)
     await elsewhere.aclose()
+
+
+async def test_a_circle_of_parents_is_served_and_warned_of_once(
+    gb: Simulation, caplog: pytest.LogCaptureFixture
+) -> None:
+    platform = await gb.platform()
+    device = platform.device("34020000001180000001")
+    first, second = "34020000001320000001", "34020000001320000002"
+    items = (
+        CatalogItem(device_id=first, parent_id=second),
+        CatalogItem(device_id=second, parent_id=first),
+    )
+    for _ in range(2):
+        platform.catalog_arrived(device, items)
+    assert [item.device_id for item in device.channels] == [first, second]
+    assert caplog.text.count("circle of parents") == 1
+    assert device.quirks_seen["a circle of parents"] == 2

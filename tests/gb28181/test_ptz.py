@@ -235,3 +235,10 @@ def test_a_number_that_a_command_cannot_have_makes_it_unknown(data: tuple[int, .
 def test_a_number_out_of_range_is_refused(command: Any) -> None:
     with pytest.raises(ConfigError):
         encode_ptz(command)
+
+
+@pytest.mark.parametrize(
+    "text", ["A5 0F 01 1F 00 00 00 D4", "a5-0f-01-1f-00-00-00-d4", "0xA50F011F000000D4"]
+)
+def test_signs_between_the_bytes_do_not_matter(text: str) -> None:
+    assert decode_ptz(text) == decode_ptz("A50F011F000000D4")

@@ -9,8 +9,9 @@ import pytest
 from gb28181.cascade import Cascade
 from gb28181.edition import Edition
 from gb28181.manscdp.alarm import AlarmQuery
-from gb28181.manscdp.catalog import CatalogItem
+from gb28181.manscdp.catalog import CatalogItem, CatalogNotify, CatalogQuery
 from gb28181.manscdp.codec import encode
+from gb28181.manscdp.device_status import DeviceStatusQuery
 from gb28181.manscdp.schema import Message
 from gb28181.platform import Platform
 from gb28181.testing.simulation import SimulatedDevice, Simulation
@@ -160,7 +161,38 @@ async def subscribed(gb: Simulation, world: World, command: Message) -> int:
 
 async def test_what_is_not_notified_of_is_not_accepted(gb: Simulation) -> None:
     world = await build(gb, channels=1)
-    assert await subscribed(gb, world, AlarmQuery(sn="1", device_id=world.lower.id)) == 489
+    nothing = "34020000001320009999"
+    assert await subscribed(gb, world, DeviceStatusQuery(sn="1", device_id=world.lower.id)) == 489
+    assert await subscribed(gb, world, CatalogQuery(sn="1", device_id=nothing)) == 404
+    assert await subscribed(gb, world, AlarmQuery(sn="1", device_id=nothing)) == 404
+
+
+async def test_a_subscriber_to_one_node_is_told_of_that_alone(gb: Simulation) -> None:
+    world = await build(gb)
+    first, second = world.camera.channels
+    query = CatalogQuery(sn="1", device_id=second)
+    assert await subscribed(gb, world, query) == 200
+    views = [
+        {item.device_id for item in view(await world.link.preview())}
+        for view in world.link.publisher.views
+    ]
+    assert sorted(map(len, views)) == [1, 3]
+    assert {second} in views
+    assert first not in views[-1]
+
+
+async def test_lost_video_is_told_by_its_name(gb: Simulation) -> None:
+    world = await build(gb)
+    remote = world.lower.device(world.camera.id)
+    lost = CatalogItem(device_id=world.camera.channels[0], event="VLOST")
+    notice = CatalogNotify(sn="1", device_id=remote.id, sum_num=1, items=(lost,))
+    world.lower.catalog_changed(remote, remote.tree.notify(notice))
+    await gb.until(lambda: world.seen[lost.device_id] == "OFF", within=5)
+    item = world.upper.channel_item(lost.device_id)
+    assert item is not None
+    assert item.event == "VLOST"
+    query = await world.upper.device(world.lower.id).catalog()
+    assert [one.event for one in query.items if one.device_id == lost.device_id] == [None]
 
 
 @pytest.mark.parametrize("status", ["ON", "OFF"])
