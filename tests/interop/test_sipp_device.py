@@ -13,13 +13,24 @@ import struct
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from gb28181 import CatalogChanged, DeviceOffline, Platform
+from gb28181 import (
+    Alarm,
+    CatalogChanged,
+    DeviceOffline,
+    DeviceOnline,
+    Edition,
+    Notice,
+    Platform,
+    Stage,
+)
+from gb28181.manscdp import SnapShotConfig, UploadSnapShotFinishedNotify
 from rtp.access_unit import AccessUnit, Codec
 
 if TYPE_CHECKING:
@@ -111,7 +122,12 @@ async def send(frames: list[bytes], stream_type: int, target: tuple[str, int], s
 
 @asynccontextmanager
 async def registered(
-    sipp: Sipp, ports: Callable[[int], int], transport: str
+    sipp: Sipp,
+    ports: Callable[[int], int],
+    transport: str,
+    *,
+    asked: str = "sipp_device_asked.xml",
+    ready: type[CatalogChanged | DeviceOnline] = CatalogChanged,
 ) -> AsyncIterator[Platform]:
     """A platform at which SIPp has registered and told its catalogue."""
     port = ports(32)
@@ -121,9 +137,11 @@ async def registered(
         listen=(f"udp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port}"),
         media_ports=range(port + 2, port + 32),
         linger=0.0,
+        asks_catalog=ready is CatalogChanged,
+        edition=Edition.GB2016 if ready is CatalogChanged else Edition.GB2022,
     )
     async with platform, platform.events() as events:
-        options = ("-oocsf", str(Path(__file__).parent / "sipp_device_asked.xml"), "-m", "1")
+        options = ("-oocsf", str(Path(__file__).parent / asked), "-m", "1")
         await sipp.start(
             "sipp_device.xml", f"127.0.0.1:{port}", *options, "-t", transport,
             "-s", PLATFORM, "-au", DEVICE, "-ap", PASSWORD,
@@ -131,7 +149,7 @@ async def registered(
         )  # fmt: skip
         async with asyncio.timeout(8):
             async for event in events:
-                if isinstance(event, CatalogChanged):
+                if isinstance(event, ready):
                     break
             yield platform
             async for event in events:
@@ -215,4 +233,46 @@ async def test_names_of_a_foreign_catalogue_are_read_from_gb2312(
     assert re.search("keepalive answered, 3600", log)
     assert re.search(r"catalog answered \d+", log)
     assert re.search(r"device info answered \d+", log)
+    await sipp.finished()
+
+
+async def test_alarms_recordings_and_snapshots_of_a_foreign_device(
+    sipp: Sipp, ports: Callable[[int], int]
+) -> None:
+    """SUBSCRIBE and NOTIFY in a dialog, RecordInfo in three parts, SnapShotConfig of 2022."""
+    session = "7f2d5b7e-0000-4a1a-8d3e-112233445566"
+    asked = "sipp_device_ordered.xml"
+    async with registered(sipp, ports, "u1", asked=asked, ready=DeviceOnline) as platform:
+        device = platform.device(DEVICE)
+        async with platform.events() as events, asyncio.timeout(10):
+            ledger = await device.subscribe_alarms()
+            async for event in events:
+                if isinstance(event, Alarm):
+                    break
+            assert isinstance(event, Alarm)
+            assert (event.notify.description, event.notify.alarm_type) == ("学校东门", "6")
+            assert (ledger.state, ledger.notified, ledger.by_message) == ("accepted", 1, 0)
+            await device.unsubscribe(ledger)
+            await sipp.logged("subscription ended")
+
+            start = datetime(2024, 5, 1, 8, tzinfo=timezone(timedelta(hours=8)))
+            found = await device.records(start, start + timedelta(hours=6))
+            assert found.complete
+            assert [record.start.hour for record in found.items] == [8, 9, 10, 12]
+            assert {record.item.name for record in found.items} == {"学校东门"}
+            assert [(a.hour, b.hour) for a, b in found.gaps] == [(11, 12), (13, 14)]
+            await sipp.logged("three parts told <Type>all</Type>")
+
+            wish = SnapShotConfig(
+                snap_num=2, interval=1, upload_url="http://192.0.2.1/", session_id=session
+            )
+            outcome = await device.take_snapshots(wish)
+            assert outcome.stage is Stage.DONE
+            async for event in events:
+                if isinstance(event, Notice):
+                    break
+        assert isinstance(event, Notice)
+        assert isinstance(event.notify, UploadSnapShotFinishedNotify)
+        assert (event.notify.session_id, len(event.notify.files)) == (session, 2)
+        await sipp.logged(f"pictures told {session}")
     await sipp.finished()
