@@ -225,6 +225,7 @@ def frame(packet: bytes) -> bytes:
 
 def _leading(column: bytearray, value: int, count: int) -> int:
     """Count the entries at the front that have this value, ``count`` at most."""
-    if column.count(value) >= count:
+    front = column[:count]  # what lies behind may have the value by chance
+    if front.count(value) == count:
         return count
-    return min(count, len(column) - len(column.lstrip(bytes((value,)))))
+    return len(front) - len(front.lstrip(bytes((value,))))

@@ -111,3 +111,16 @@ def test_runs_of_equal_frames_and_what_breaks_them_are_cut_alike(style: str, cut
         found += deframer.push(stream[place : place + cut])
     assert found == packets
     assert deframer.resyncs == 0
+
+
+@pytest.mark.parametrize("equal", [1, 2, 5, 9])
+@pytest.mark.parametrize("size", [100, 150])
+def test_what_looks_like_an_equal_frame_by_chance_is_none(equal: int, size: int) -> None:
+    def packet(length: int) -> bytes:
+        head = Packetizer(ssrc=0x3E3E3E3E).push(b"\x3e" * (length - 12), 0x3E3E3E3E)[0]
+        assert len(head) == length
+        return head
+
+    # The shorter frames are 62 (0x3E) bytes long, and so says nearly every byte of the others.
+    packets = [*[packet(62)] * equal, *[packet(size)] * 40]
+    assert Deframer().push(b"".join(map(frame, packets))) == packets
