@@ -119,7 +119,9 @@ class Queries:
         is_away = bool(off) and query.device_id != inventory.device_id
         recording = any(unit.recorder.is_recording for unit in units)
         guard = inventory.guard
-        inputs = guard.inputs if query.device_id not in guard.inputs else (query.device_id,)
+        # The device tells of its alarm inputs; a camera, or an input, of itself.
+        is_whole = query.device_id == inventory.device_id
+        inputs = guard.inputs if is_whole else (query.device_id,)
         return DeviceStatusResponse(
             sn=query.sn,
             device_id=query.device_id,

@@ -43,11 +43,12 @@ class Recorder:
     Source: GB/T 28181-2022 9.7, A.2.3.1.4, A.2.3.2.6, A.2.3.2.7.
     """
 
-    __slots__ = ("_clock", "_disk", "_manual", "_plan", "_plan_since", "_spans")
+    __slots__ = ("_clock", "_manual", "_plan", "_plan_since", "_spans", "disk")
 
     def __init__(self, disk: Recordings | None, *, clock: Callable[[], datetime]) -> None:
         """Take what is on the disk, and the time of day, aware."""
-        self._disk = disk
+        self.disk = disk
+        """What is in it besides what it records itself; another may be put in."""
         self._clock = clock
         self._spans: list[_Span] = []
         self._manual: _Span | None = None
@@ -100,14 +101,14 @@ class Recorder:
 
     def find(self, start: datetime, end: datetime, *, kind: str = "all") -> list[RecordedFile]:
         """Return what overlaps a time, in order."""
-        found = [] if self._disk is None else self._disk.find(start, end, kind=kind)
+        found = [] if self.disk is None else self.disk.find(start, end, kind=kind)
         own = self._own(start, end, kind)
         return sorted((*found, *own), key=lambda one: (one.start, one.end)) if own else found
 
     def source(self, start: datetime, end: datetime, *, kind: str = "all") -> RecordedSource:
         """Return the media of a time: from the disk where that has any, else what it recorded."""
-        if self._disk is not None and self._disk.find(start, end, kind=kind):
-            return self._disk.source(start, end, kind=kind)
+        if self.disk is not None and self.disk.find(start, end, kind=kind):
+            return self.disk.source(start, end, kind=kind)
         own = self._own(start, end, kind)
         drawn = PatternRecordings(
             [(one.start, max(one.end, one.start + timedelta(seconds=1))) for one in own],
