@@ -161,7 +161,8 @@ class MediaBend:
 
     def _bent_video(self, part: bytes) -> bytes:
         habits = self._habits
-        if not (habits.sets_everywhere or habits.sets_rarely):
+        begins = bool(part[7] & 0x80)
+        if not begins or not (habits.sets_everywhere or habits.sets_rarely):
             return part
         head = 9 + part[8]
         units = part[head:].split(b"\0\0\0\1")

@@ -56,12 +56,13 @@ async def measure(devices: int, rate: float, keepalive: float, seconds: float) -
             await until(
                 folder / "s.sock",
                 lambda seen: seen["registered"] == devices,
-                60 + 3 * devices / rate,
+                120 + 10 * devices / rate,
             )
             registered = time.monotonic() - began
-            await asyncio.sleep(10)  # the last catalogues
+            said = await until(
+                folder / "p.sock", lambda seen: len(seen["channels"]) == devices, 120
+            )
             cpu = cpu_seconds(platform.pid) - empty[1], cpu_seconds(simulator.pid)
-            said = await state(folder / "p.sock")
             print(
                 f"{said['health']['online']:,} of {devices:,} devices online after "
                 f"{registered:.0f} s (started {rate:g} a second), {len(said['channels']):,} "
