@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Protocol, Unpack
 
 from .download import Download
-from .errors import DeviceNotOnline, NoAnswer
+from .errors import DeviceNotOnline, Gb28181Error, NoAnswer
 from .live import Backoff, LiveHost, Play, picture_of
 from .playback import Playback
 from .recorded import RecordingHost
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from .settings import ConfigBlock
     from .subscriptions import Subscription
     from .talk import Broadcast
+    from .uploads import Uploads
+
+logger = logging.getLogger("gb28181.channel")
 
 
 class ChannelHost(LiveHost, RecordingHost, Protocol):
@@ -134,13 +138,25 @@ class Channel:
     # What RemoteDevice does for its channel; the docstrings are there. Without a device that lists
     # it, each raises DeviceNotOnline.
 
-    async def snapshot(self, *, timeout: float = 30.0) -> bytes:
-        """One picture as JPEG, from the stream that runs or is then asked for. Needs ``media``.
+    async def snapshot(self, *, timeout: float = 30.0, uploads: Uploads | None = None) -> bytes:
+        """One picture as JPEG, by the first way that works.
+
+        Those are the stream that runs; a picture that the camera uploads (2022), when ``uploads``
+        says where to; and a stream that is asked for. Pictures of a stream need ``media``.
+
+        Args:
+            timeout: Seconds for each way.
+            uploads: Takes what cameras upload.
 
         Raises:
             SessionLost: There is no stream.
             NoAnswer: No picture came in time.
         """
+        if uploads is not None and not self._host.streams.users(StreamKey(self.id)):
+            try:
+                return (await uploads.order(self, timeout=timeout))[0]
+            except Gb28181Error as error:
+                logger.info("%s: no uploaded picture: %s", self.id, error)
         try:
             async with asyncio.timeout(timeout), self.play() as live:
                 units = live.units()
