@@ -94,6 +94,10 @@ class Alarms:
         if self._on_kept is not None:
             await self._on_kept(alarm)
 
+    def waits_for(self, device_id: str) -> bool:
+        """Whether something is to be said to a device when it comes."""
+        return any(key[0] == device_id for key in self._unsaid)
+
     async def came(self, device_id: str) -> None:
         """Say to a device that has come back what it did not hear."""
         for key, alarm in tuple(self._unsaid.items()):

@@ -242,14 +242,14 @@ class Inbox:
             news = CatalogNotify(
                 sn=message.sn, device_id=message.device_id, sum_num=len(known), items=known
             )
-            self._platform.catalog_changed(device, device.tree.notify(news))
+            self._platform.catalogs.changed(device, device.tree.notify(news))
 
     def _catalog_notice(
         self, device: RemoteDevice, message: CatalogNotify
     ) -> Coroutine[Any, Any, None] | None:
         platform = self._platform
         change = device.tree.notify(message)
-        platform.catalog_changed(device, change)
+        platform.catalogs.changed(device, change)
         for item in message.items:
             state = (item.event or "").strip().upper()
             if state in _STATES and item.device_id in change.changed:
@@ -257,7 +257,7 @@ class Inbox:
                     StatusChanged(device=device, channel_id=item.device_id, status=state)
                 )
         # News of what we do not know means that our picture is too old.
-        return platform.ask_catalog(device) if device.tree.strangers else None
+        return platform.catalogs.ask(device) if device.tree.strangers else None
 
     def _positions(self, device: RemoteDevice, items: tuple[PositionItem, ...], named: str) -> None:
         channels = device.channels

@@ -15,17 +15,16 @@ from sip.auth import DigestServer, Ha1
 
 from .alarms import AlarmHandler, Alarms
 from .arming import Arming
-from .catalog import circles
+from .catalogs import Catalogs
 from .channel import Channel
 from .commands import Commands
-from .deviations import Watch, of_items
+from .deviations import Watch
 from .dispatch import ALLOW, user_of
 from .edition import Edition
-from .errors import AnswerIncomplete, Cause, Gb28181Error, NoAnswer, PlatformFailed
+from .errors import Cause, PlatformFailed
 from .events import (
     Alarm,
     AlarmUnkept,
-    CatalogChanged,
     DeviceOffline,
     DeviceOnline,
     EventReader,
@@ -62,7 +61,6 @@ if TYPE_CHECKING:
     from sip.tls import TlsSettings
     from sip.trace import TraceRecord
 
-    from .catalog import CatalogDifference
     from .manscdp.catalog import CatalogItem
     from .media.plane import MediaPlane
     from .media.source import MediaSource
@@ -79,8 +77,6 @@ BEIJING = timezone(timedelta(hours=8))
 
 _LAST_MINUTES = 120.0
 """Seconds before its end in which a registration is prolonged by a heartbeat, by quirk."""
-_CATALOGS_AT_ONCE = 32
-"""How many catalogues are asked for at a time, when a whole county registers at once."""
 
 
 class Platform:
@@ -176,6 +172,7 @@ class Platform:
         self.subscriptions = Subscriptions(self)
         self.arming = Arming(self)
         self.alarms = Alarms(self.commands, on_kept=self.arming.kept, on_unkept=self._alarm_unkept)
+        self.catalogs = Catalogs(self, interval=catalog_interval)
         self.inbox = Inbox(self)
         self.sessions = Sessions(
             self,
@@ -189,14 +186,11 @@ class Platform:
         self._password_for = password_for
         self._quirks_for = quirks_for or (lambda device_id: Quirks())
         self._asks_catalog = asks_catalog
-        self._catalog_interval = catalog_interval
         self._subscribes_to = subscribes_to or _is_platform
         self._redirect_to = redirect_to
         self._doubted: set[str] = set()
-        self._owners: dict[str, str] = {}
         self._readers: list[EventReader] = []
         self._wake = asyncio.Event()
-        self._asking = asyncio.Semaphore(_CATALOGS_AT_ONCE)
 
     # Life -----------------------------------------------------------------------------------
 
@@ -214,7 +208,7 @@ class Platform:
         self.station.supervisor.spawn(self.commands.run(), name=f"{self.station.name} commands")
         if self._asks_catalog:
             name = f"{self.station.name} catalogues"
-            self.station.supervisor.spawn(self._ask_catalogs_again(), name=name)
+            self.station.supervisor.spawn(self.catalogs.run(), name=name)
 
     async def stop(self) -> None:
         """End every session with BYE and close everything. Idempotent."""
@@ -333,7 +327,7 @@ class Platform:
 
     def owner_of(self, channel_id: str) -> RemoteDevice | None:
         """The device that lists a channel, or the device of that very id."""
-        owner = self._owners.get(channel_id, channel_id)
+        owner = self.catalogs.owners.get(channel_id, channel_id)
         return self.devices.get(owner)
 
     def channel_item(self, channel_id: str) -> CatalogItem | None:
@@ -461,39 +455,14 @@ class Platform:
         self.publish(DeviceOnline(device=device))
         self.subscriptions.begin(device, catalog=self._subscribes_to(device.id))
         self.arming.came(device)
-        self.station.supervisor.spawn(
-            self.alarms.came(device.id), name=f"answers to {device.id}", on_fault=lambda _: None
-        )
+        if self.alarms.waits_for(device.id):
+            self.station.supervisor.spawn(
+                self.alarms.came(device.id), name=f"answers to {device.id}", on_fault=lambda _: None
+            )
         if self._asks_catalog:
             self.station.supervisor.spawn(
-                self.ask_catalog(device), name=f"catalogue {device.id}", on_fault=lambda _: None
+                self.catalogs.ask(device), name=f"catalogue {device.id}", on_fault=lambda _: None
             )
-
-    async def _ask_catalogs_again(self) -> None:
-        """Ask every device in turn: what no subscription told is learnt in the end all the same."""
-        while True:
-            await asyncio.sleep(self._catalog_interval)
-            for device in tuple(self.devices.values()):
-                if device.is_online:
-                    await self.ask_catalog(device)
-
-    async def ask_catalog(self, device: RemoteDevice) -> None:
-        """Ask for the catalogue, and once for the device's own data, in turn with other devices."""
-        try:
-            async with self._asking:
-                await self._catalog_of(device)
-                if device.info is None or device.capabilities:
-                    await device.device_info()
-        except Gb28181Error as error:
-            logger.warning("%s: %s", device.id, error)
-
-    async def _catalog_of(self, device: RemoteDevice) -> None:
-        """Ask twice: of a recorder's first answer every part may have been spoilt (F Q3)."""
-        try:
-            await device.catalog()
-        except (AnswerIncomplete, NoAnswer) as error:
-            logger.info("%s: asked again: %s", device.id, error)
-            await device.catalog()
 
     def _doubt(self, event: Offline) -> None:
         """Ask a silent device once whether it is there: some send no heartbeats, and do answer."""
@@ -546,35 +515,6 @@ class Platform:
                     await self._wake.wait()
             except TimeoutError:
                 continue
-
-    # Catalogues -----------------------------------------------------------------------------
-
-    def catalog_arrived(self, device: RemoteDevice, items: tuple[CatalogItem, ...]) -> None:
-        """Take a complete catalogue of a device."""
-        self.watch.saw(device.id, of_items(items))
-        self.catalog_changed(device, device.tree.merge(items))
-        circle = circles(items, device.id)
-        if circle and "a circle of parents" not in device.quirks_seen:
-            logger.warning("%s: its catalogue has a circle of parents: %s", device.id, circle[0])
-        if circle:
-            device.quirks_seen.note("a circle of parents", self._now())
-
-    def catalog_changed(self, device: RemoteDevice, change: CatalogDifference) -> None:
-        """Note what a catalogue or a notification changed, and tell the readers."""
-        for channel_id in change.removed:
-            if self._owners.get(channel_id) == device.id:
-                del self._owners[channel_id]
-        for item in device.channels:
-            self._owners[item.device_id] = device.id
-        if change.added or change.removed or change.changed:
-            self.publish(
-                CatalogChanged(
-                    device=device,
-                    added=tuple(change.added),
-                    removed=tuple(change.removed),
-                    changed=tuple(change.changed),
-                )
-            )
 
     def _alarm_unkept(self, alarm: Alarm, reason: str) -> None:
         self.publish(AlarmUnkept(device=alarm.device, notify=alarm.notify, reason=reason))

@@ -159,7 +159,7 @@ class RemoteDevice:
                 self.tree.note_partial(error.received, error.expected)
             raise
         if is_whole:
-            self._platform.catalog_arrived(self, answer.items)
+            self._platform.catalogs.arrived(self, answer.items)
         return answer
 
     async def device_info(self, *, target: str | None = None) -> DeviceInfoResponse:

@@ -138,7 +138,7 @@ async def test_ids_and_filter_of_the_link(gb: Simulation) -> None:
         assert world.camera.role.sessions[0].channel_id == first
     # Neither the hidden one nor the mapped one's own id can be had.
     for hidden in (second, first):
-        world.upper._owners[hidden] = world.lower.id
+        world.upper.catalogs.owners[hidden] = world.lower.id
         lost = await lost_by(world.upper, hidden)
         assert lost.cause.code == "rejected-404"
     await world.ends_clean()

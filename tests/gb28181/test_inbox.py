@@ -188,7 +188,7 @@ async def test_the_position_of_a_device_with_one_channel_is_that_channels(
     gb: Simulation, answering: Make
 ) -> None:
     device = await answering()
-    device.platform.catalog_arrived(device.remote, (CatalogItem(device_id=CAMERA),))
+    device.platform.catalogs.arrived(device.remote, (CatalogItem(device_id=CAMERA),))
     notify = MobilePositionNotify(sn="1", device_id=device.id, longitude=1.0, latitude=2.0)
     assert (await news(gb, device, notify, Position)).channel_id == CAMERA
 
@@ -221,7 +221,7 @@ async def test_a_change_of_state_is_told_once_and_with_its_reason(
     gb: Simulation, answering: Make
 ) -> None:
     device = await answering()
-    device.platform.catalog_arrived(device.remote, (CatalogItem(device_id=CAMERA, status="ON"),))
+    device.platform.catalogs.arrived(device.remote, (CatalogItem(device_id=CAMERA, status="ON"),))
     lost = CatalogNotify(
         sn="1",
         device_id=device.id,

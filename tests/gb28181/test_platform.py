@@ -485,7 +485,7 @@ async def test_a_circle_of_parents_is_served_and_warned_of_once(
         CatalogItem(device_id=second, parent_id=first),
     )
     for _ in range(2):
-        platform.catalog_arrived(device, items)
+        platform.catalogs.arrived(device, items)
     assert [item.device_id for item in device.channels] == [first, second]
     assert caplog.text.count("circle of parents") == 1
     assert device.quirks_seen["a circle of parents"] == 2

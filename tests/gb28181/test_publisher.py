@@ -63,13 +63,13 @@ async def test_new_changed_and_removed_channels_are_told_above(gb: Simulation) -
     items = remote.channels
     added = replace(items[0], device_id="34020000001320000099", name="新增 & <new>")
     changed = replace(items[1], name="改名")
-    world.lower.catalog_arrived(remote, (items[0], changed, added))
+    world.lower.catalogs.arrived(remote, (items[0], changed, added))
     await gb.until(lambda: len(world.seen) == 3, within=5)
     names = {item.device_id: item.name for item in world.upper.device(world.lower.id).channels}
     assert names[added.device_id] == "新增 & <new>"
     assert names[changed.device_id] == "改名"
     for _ in range(2):  # a deletion needs two complete generations
-        world.lower.catalog_arrived(remote, (items[0],))
+        world.lower.catalogs.arrived(remote, (items[0],))
     await gb.until(lambda: set(world.seen) == {items[0].device_id}, within=5)
 
 
@@ -79,7 +79,7 @@ async def test_a_device_that_flaps_is_told_of_once(gb: Simulation) -> None:
     remote = world.lower.device(world.camera.id)
     (item,) = remote.channels
     for name in ("a", "b", "c", "d"):
-        world.lower.catalog_arrived(remote, (replace(item, name=name),))
+        world.lower.catalogs.arrived(remote, (replace(item, name=name),))
     await gb.until(lambda: _name(world) == "d", within=5)
     assert world.link.publisher.notified == before + 1
 
@@ -186,7 +186,7 @@ async def test_lost_video_is_told_by_its_name(gb: Simulation) -> None:
     remote = world.lower.device(world.camera.id)
     lost = CatalogItem(device_id=world.camera.channels[0], event="VLOST")
     notice = CatalogNotify(sn="1", device_id=remote.id, sum_num=1, items=(lost,))
-    world.lower.catalog_changed(remote, remote.tree.notify(notice))
+    world.lower.catalogs.changed(remote, remote.tree.notify(notice))
     await gb.until(lambda: world.seen[lost.device_id] == "OFF", within=5)
     item = world.upper.channel_item(lost.device_id)
     assert item is not None
