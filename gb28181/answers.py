@@ -31,6 +31,8 @@ logger = logging.getLogger("gb28181.answers")
 CONTENT_TYPES = frozenset({"application/manscdp+xml", "manscdp+xml", "application/xml", "text/xml"})
 """What peers call a MANSCDP body; the first is the standard's (Q9)."""
 
+MAX_BUSY = 64
+"""Commands that may be served at once, long answers among them; one more gets 503."""
 _UNKNOWN_KEPT = 1000
 
 
@@ -57,6 +59,7 @@ class Answers:
             subscribe: Serves a SUBSCRIBE with what it asks; nobody can subscribe when None.
         """
         self.unknown: Counter[str] = Counter()
+        self._busy = 0
         self._link = link
         self._commands = commands
         self._invite = invite
@@ -146,10 +149,17 @@ class Answers:
             logger.info("%s: command refused: %s", own_id, error)
             incoming.respond(400)
             return
+        if self._busy >= MAX_BUSY:
+            incoming.respond(503, headers=[("Retry-After", "10")])
+            return
         incoming.respond(200)
         serve = self._commands.get(type(command))
         if serve is not None and is_known(type(command), self._link.config.edition):
-            await serve(command)
+            self._busy += 1
+            try:
+                await serve(command)
+            finally:
+                self._busy -= 1
             return
         name = f"{command.root}/{command.cmd_type}"[:80]
         if name not in self.unknown and len(self.unknown) < _UNKNOWN_KEPT:

@@ -36,6 +36,8 @@ class AlarmFate(Enum):
     """Taken by at least one subscriber."""
     UNANSWERED = "unanswered"
     """Sent several times, and nobody has said OK."""
+    UNSENT = "unsent"
+    """Taken by nobody; the source is not silenced by it."""
     DISARMED = "disarmed"
     """Not told: the source is not armed."""
     SWITCHED_OFF = "switched off"
@@ -100,6 +102,8 @@ class Alarms:
                     event_type=event_type,
                 )
             )
+            if fate is AlarmFate.UNSENT:
+                self._inventory.guard.withdraw(source_id, method, alarm_type or "")
         self.fates[fate] += 1
         return fate
 
@@ -145,14 +149,15 @@ class Alarms:
         if await self._notify(notice):
             return AlarmFate.NOTIFIED
         if len(self._waiting) >= MAX_WAITING:
-            return AlarmFate.UNANSWERED
+            return AlarmFate.UNSENT
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting[notice.sn] = answer
+        was_taken = False
         patience = self._inventory.settings.acknowledged_within
         try:
             for _ in range(TRIES):
                 began = asyncio.get_running_loop().time()
-                await self._send(notice)
+                was_taken |= await self._send(notice)
                 left = patience - (asyncio.get_running_loop().time() - began)
                 await asyncio.wait([answer], timeout=max(0.0, left))
                 if answer.done() and answer.result() == "OK":
@@ -162,4 +167,4 @@ class Alarms:
         finally:
             self._waiting.pop(notice.sn, None)
         logger.warning("%s: nobody has kept alarm %s", notice.device_id, notice.sn)
-        return AlarmFate.UNANSWERED
+        return AlarmFate.UNANSWERED if was_taken else AlarmFate.UNSENT

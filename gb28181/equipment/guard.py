@@ -86,6 +86,10 @@ class Guard:
         source.alarms |= {(method, alarm_type)}
         return ""
 
+    def withdraw(self, source_id: str, method: str, alarm_type: str) -> None:
+        """Forget an alarm that could not be sent: nobody knows that it is to be reset."""
+        self.sources[source_id].alarms -= {(method, alarm_type)}
+
     def reset(self, source_id: str, methods: str | None, alarm_type: str | None) -> bool:
         """Reset alarms, of some methods or of one type where that is said; False without source.
 

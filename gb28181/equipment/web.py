@@ -97,7 +97,7 @@ class Web:
     async def _within(self, work: Callable[[httpx.AsyncClient], object], url: str) -> None:
         import httpx
 
-        make = self._client or httpx.AsyncClient
+        make = self._client or _direct
         try:
             async with asyncio.timeout(self._timeout), make() as client:
                 await work(client)  # type: ignore[misc]
@@ -109,3 +109,10 @@ class Web:
             raise TransferFailed(f"{url}: {error}", code="02") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise TransferFailed(f"{url}: {error}", code="99") from error
+
+
+def _direct() -> httpx.AsyncClient:
+    """A client that goes straight to the address, as a camera does."""
+    import httpx
+
+    return httpx.AsyncClient(trust_env=False)

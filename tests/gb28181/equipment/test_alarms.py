@@ -83,8 +83,11 @@ async def test_a_platform_that_refuses_the_message_is_asked_again(gb: Simulation
     settings = EquipmentSettings(acknowledged_within=1.0)
     async with desk(gb, equipment=settings) as room:
         room.answer = 500
-        assert await raised(room, None) is AlarmFate.UNANSWERED
+        assert await raised(room, None) is AlarmFate.UNSENT
         assert len(room.of(AlarmNotify)) == 3
+        # Nobody knows of it, so nobody would reset it.
+        room.answer = 200
+        assert await raised(room) is AlarmFate.KEPT
 
 
 async def test_after_a_device_alarm_it_is_silent_until_the_reset(gb: Simulation) -> None:
