@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from gb28181.edition import Edition
@@ -39,7 +41,14 @@ _HEAD = """\
 
 The commands of MANSCDP, and the class of `gb28181.manscdp` that reads and writes each. Everything
 is read from everybody; to a peer of an edition the elements that the edition lacks are not
-written. This page is made from the classes by `tests/gb28181/manscdp/reference.py`.
+written. This page is made from the classes and the tests by
+`tests/gb28181/manscdp/reference.py`.
+"""
+
+_EVERY = """\
+Every command is carried out by `tests/gb28181/test_every_command.py` between a `Platform` and a
+`Device`: over each transport that the table names, in each edition that has the command. What is
+sent is a method of `RemoteDevice`, and of `Channel` where a camera can be meant.
 """
 
 
@@ -48,6 +57,11 @@ def document() -> str:
     return "\n".join(
         [
             _HEAD,
+            "## Who does what, and what is tested",
+            "",
+            _EVERY,
+            *_table(("Command", "Platform", "Device", *YEARS.values()), _every()),
+            "",
             "## By CmdType and root element",
             "",
             *_table(("CmdType", *YEARS.values(), *ROOTS), _commands()),
@@ -66,6 +80,30 @@ def document() -> str:
             "",
         ]
     )
+
+
+def _every() -> list[tuple[str, ...]]:
+    module = _load(Path(__file__).with_name("every_command.py"))
+    tested = ", ".join(transport.upper() for transport in module.TRANSPORTS)
+    return [
+        (
+            case.command,
+            case.platform,
+            case.device,
+            *(tested if case.is_in(edition) else "not in it" for edition in YEARS),
+        )
+        for case in module.all_cases()
+    ]
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
