@@ -119,6 +119,7 @@ def _add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--video", choices=("h264", "h265"), default="h264")
     add("--audio", choices=("pcma", "aac", "none"), default="pcma")
     add("--file", type=Path, help="send this video file, looped, instead of the test picture")
+    add("--recordings", type=Path, help="play back the files of this folder, by their names' times")
     add("--edition", choices=("2011", "2016", "2022"), help="that of the profile when left out")
     add("--expires", type=int, default=3600, help="seconds of registration to ask for")
     add("--keepalive", type=float, default=60.0, help="seconds between heartbeats")

@@ -12,6 +12,7 @@ from rtp.access_unit import Codec
 from ..device import Device, Nameplate
 from ..edition import Edition
 from ..equipment.recorder import drawn_hours
+from ..equipment.recordings import FileRecordings
 from ..errors import ConfigError
 from ..habits import profile, profiles
 from ..manscdp.catalog import CatalogItem
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from ..equipment.recordings import Recordings
     from ..habits import Profile
     from ..media.source import MediaSource
     from ..wire.faults import Faults
@@ -103,6 +105,8 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError("--devices: the ids run over seven digits; begin lower with --id")
     if options.file is not None and not options.file.is_file():
         raise ConfigError(f"--file: {options.file} is not a file")
+    if options.recordings is not None and not options.recordings.is_dir():
+        raise ConfigError(f"--recordings: {options.recordings} is not a folder")
 
 
 def _password(options: argparse.Namespace) -> str:
@@ -124,7 +128,7 @@ def _nameplate(options: argparse.Namespace, family: Profile) -> Nameplate:
 
 
 def _channels(options: argparse.Namespace, device_id: str, family: Profile) -> list[DeviceChannel]:
-    source, disk = _source(options), drawn_hours(datetime.now(BEIJING))
+    source, disk = _source(options), _disk(options)
     if options.channels == 1:
         item = _item(device_id, device_id, options.name, family)
         return [DeviceChannel(item=item, source=source, recordings=disk)]
@@ -144,6 +148,12 @@ def _channels(options: argparse.Namespace, device_id: str, family: Profile) -> l
         )
         for number in range(1, options.channels + 1)
     ]
+
+
+def _disk(options: argparse.Namespace) -> Recordings:
+    if options.recordings is not None:
+        return FileRecordings(options.recordings)
+    return drawn_hours(datetime.now(BEIJING))
 
 
 def _item(device_id: str, channel_id: str, name: str, family: Profile) -> CatalogItem:

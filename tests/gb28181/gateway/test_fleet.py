@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import resource
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 from gb28181.device import Device
+from gb28181.equipment.recordings import FileRecordings, PatternRecordings
 from gb28181.errors import ConfigError
 from gb28181.gateway.cli import _parser
 from gb28181.gateway.fleet import Fleet, Ground, Member, make_room
@@ -49,6 +51,13 @@ def test_the_cameras_of_many_recorders_have_ids_of_their_own() -> None:
     assert all(len(one) == 20 for one in ids)
 
 
+def test_a_folder_is_the_disk_of_every_camera(tmp_path: Path) -> None:
+    settings = settings_of(options("--recordings", str(tmp_path), "--channels", "2"))
+    assert all(isinstance(one.recordings, FileRecordings) for one in settings["channels"])
+    drawn = settings_of(options())["channels"][0].recordings
+    assert isinstance(drawn, PatternRecordings)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -57,6 +66,7 @@ def test_the_cameras_of_many_recorders_have_ids_of_their_own() -> None:
         (("--rate", "0"), "--rate"),
         (("--channels", "0"), "--channels"),
         (("--loss", "1"), "--loss"),
+        (("--recordings", "/nowhere/at/all"), "--recordings"),
         (("--id", "123"), "--id"),
         (("--id", "34020000001329999999", "--devices", "2"), "--devices"),
         (("--file", "/nowhere.mp4"), "--file"),
