@@ -105,10 +105,10 @@ class Commands:
                 continue
             except FlowFailed as error:
                 raise DeviceNotOnline(device.id, f"cannot be reached: {error}") from error
-            # What answers from where the device registered is the device, and alive.
-            self._platform.registrar.touch(
-                device.id, binding.flow, asyncio.get_running_loop().time()
-            )
+            # What answers from where the device is now is the device, and alive.
+            now_at = device.binding
+            if now_at is not None and now_at.flow == binding.flow:
+                self._platform.heard(device.id, binding.flow)
             if response.status >= 300:
                 raise RequestRejected(
                     f"{device.id} refused {message.cmd_type}",

@@ -116,6 +116,8 @@ def rule_of(message: Message, rules: Mapping[str, Rule]) -> tuple[str, Rule]:
 class Orders:
     """What is asked and demanded of one device."""
 
+    __slots__ = ("_commands", "_device")
+
     def __init__(self, device: RemoteDevice, commands: Commands) -> None:
         self._device = device
         self._commands = commands

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -118,6 +117,8 @@ class Capabilities:
     comes back with another firmware.
     """
 
+    __slots__ = ("_lacks", "_strikes", "firmware")
+
     LASTS = 24 * 3600.0
     """Seconds until a device is asked again."""
     STRIKES = 2
@@ -126,8 +127,8 @@ class Capabilities:
 
     def __init__(self) -> None:
         self.firmware: str | None = None
-        self._lacks: OrderedDict[tuple[str, str], Lack] = OrderedDict()
-        self._strikes: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._lacks: dict[tuple[str, str], Lack] = {}
+        self._strikes: dict[tuple[str, str], int] = {}
 
     def __len__(self) -> int:
         return len(self._lacks)
@@ -148,12 +149,12 @@ class Capabilities:
         """Note that it said clearly that it cannot."""
         key = (target, feature)
         self._strikes.pop(key, None)
+        self._lacks.pop(key, None)
         self._lacks[key] = Lack(
             target=target, feature=feature, evidence=evidence, since=now, until=now + self.LASTS
         )
-        self._lacks.move_to_end(key)
         if len(self._lacks) > self.KEPT:
-            self._lacks.popitem(last=False)
+            del self._lacks[next(iter(self._lacks))]
 
     def failed(self, target: str, feature: str, evidence: str, now: float) -> None:
         """Note that it did not answer, or that nothing happened; the second time it counts."""
@@ -164,7 +165,7 @@ class Capabilities:
             return
         self._strikes[key] = count
         if len(self._strikes) > self.KEPT:
-            self._strikes.popitem(last=False)
+            del self._strikes[next(iter(self._strikes))]
 
     def worked(self, target: str, feature: str) -> None:
         """Forget what spoke against a feature."""

@@ -471,7 +471,8 @@ class Platform:
         self.watch.silence(device_id)
 
         async def ask() -> None:
-            if await self.commands.is_alive(device_id, flow):
+            is_alive = await self.commands.is_alive(device_id, flow)
+            if is_alive and device_id in self._doubted:
                 self.heard(device_id, flow)
             if device_id in self._doubted:
                 self._doubted.discard(device_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,8 +24,10 @@ class _Sighting:
 class Sightings:
     """Names of habits, how often each was seen, and when last. Reads like a mapping to counts."""
 
+    __slots__ = ("_seen",)
+
     def __init__(self) -> None:
-        self._seen: OrderedDict[str, _Sighting] = OrderedDict()
+        self._seen: dict[str, _Sighting] = {}
 
     def __getitem__(self, name: str) -> int:
         """How often it was seen; 0 when never, as in a Counter."""
@@ -60,11 +61,11 @@ class Sightings:
         if found is None:
             self._seen[name] = _Sighting(count, now)
             if len(self._seen) > _KEPT:
-                self._seen.popitem(last=False)
+                del self._seen[next(iter(self._seen))]
             return
         found.count += count
         found.last = now
-        self._seen.move_to_end(name)
+        self._seen[name] = self._seen.pop(name)  # the latest last
 
     def note_repairs(self, repairs: tuple[str, ...], now: float) -> None:
         """Note what the codec had to bend, without long quotations of the body."""

@@ -489,3 +489,25 @@ async def test_a_circle_of_parents_is_served_and_warned_of_once(
     assert [item.device_id for item in device.channels] == [first, second]
     assert caplog.text.count("circle of parents") == 1
     assert device.quirks_seen["a circle of parents"] == 2
+
+
+async def test_an_answer_from_an_old_port_does_not_call_the_device_back_there(
+    gb: Simulation,
+) -> None:
+    platform = await gb.platform(asks_catalog=False)
+    camera = await gb.scripted()
+
+    async def slow(incoming: IncomingRequest) -> None:
+        await asyncio.sleep(2)
+        incoming.respond(200)
+
+    camera.on_message = slow
+    await camera.register()
+    device = platform.device(camera.id)
+    old = device.require_binding().flow
+    asking = await gb.start(device.control(Ptz.stop()))
+    await gb.advance(1)
+    new = old._replace(remote=(old.remote[0], 6060))
+    assert platform.heard(camera.id, new) == 200
+    await asking
+    assert device.require_binding().flow == new
