@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test static peers unit plain interop conformance bench fuzz clean
+.PHONY: help demo test static peers unit plain test-sessions interop conformance bench fuzz clean
 
 help:                     ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -50,6 +50,9 @@ plain: .venv/.dev         ## the core's tests against a plain install of the whe
 conformance: .venv/.dev   ## the kit on our own platform and device
 	$(BIN)/gb28181-conformance platform --self-test
 	$(BIN)/gb28181-conformance device --self-test
+
+test-sessions: .venv/.dev ## every session at every stage, long recordings, real processes: the slow form
+	$(BIN)/python -m pytest -m slow tests/gb28181/recorded
 
 peers:                    ## the foreign programs that tests talk to: by apt-get when root
 	tests/interop/install.sh

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,15 +28,13 @@ async def quiet(_: dict[str, Any]) -> None:
 async def recorder(gb: Simulation) -> tuple[Platform, SimulatedDevice, str]:
     """A platform, and a recorder whose first channel has 10 s, a gap of 20 s, and 10 s."""
     platform = await gb.platform(media_mode="tcp-passive")
-    device = await gb.device()
-    await gb.until(CatalogChanged)
-    channel_id = device.channels[0]
     second = timedelta(seconds=1)
     disk = PatternRecordings(
         [(START, START + 10 * second), (START + 30 * second, START + 40 * second)]
     )
-    device.role.channels[channel_id] = replace(device.role.channels[channel_id], recordings=disk)
-    device.role.inventory.units[channel_id].recorder._disk = disk
+    device = await gb.device(recordings=disk)
+    await gb.until(CatalogChanged)
+    channel_id = device.channels[0]
     return platform, device, channel_id
 
 

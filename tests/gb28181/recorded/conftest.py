@@ -59,12 +59,14 @@ class Recorders:
         """
         gb = self._gb
         platform = await gb.platform(media_mode=mode, **settings)
-        camera = await gb.device(**(device or {}))
-        await gb.until(CatalogChanged)
         disk = PatternRecordings(
             [(at(first), at(last)) for first, last in pieces or ((0.0, 300.0),)]
         )
-        put_in(camera, disk, lists=lists)
+        camera = await gb.device(recordings=disk, **(device or {}))
+        await gb.until(CatalogChanged)
+        if not lists:
+            camera.role.inventory.units[camera.channels[0]].recorder.disk = None
+            put_in(camera, disk)
         if habits is not None:
             camera.role.serving.habits = habits
         return Recorder(
@@ -80,12 +82,10 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def put_in(camera: SimulatedDevice, disk: PatternRecordings, *, lists: bool = True) -> None:
-    """Give the first channel of a device a disk."""
+def put_in(camera: SimulatedDevice, disk: PatternRecordings) -> None:
+    """Let the first channel of a device play a disk."""
     role, channel_id = camera.role, camera.channels[0]
     role.channels[channel_id] = replace(role.channels[channel_id], recordings=disk)
-    if lists:
-        role.inventory.units[channel_id].recorder._disk = disk
 
 
 @pytest.fixture

@@ -333,16 +333,13 @@ async def test_a_device_that_ends_at_a_gap_is_asked_for_the_next_piece(
     gb: Simulation, recorder: Recorders
 ) -> None:
     world = await recorder((0, 10), (60, 70))
-    role, channel_id = world.device.role, world.channel.id
     whole = world.disk.source
 
     def first_piece(start: datetime, end: datetime, *, kind: str = "all") -> object:
         files = world.disk.find(start, end, kind=kind)
         return whole(start, min(end, files[0].end), kind=kind)
 
-    disk = role.channels[channel_id].recordings
-    assert disk is not None
-    object.__setattr__(disk, "source", first_piece)
+    object.__setattr__(world.disk, "source", first_piece)
     async with world.channel.play_back(world.at(0), world.at(70)) as tape:
         first = tape.session
         pictures = await to_end(tape)
