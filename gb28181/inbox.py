@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gb28181.inbox")
 
+_FAULTS_KEPT = 10_000
 _STATES = frozenset({"ON", "OFF", "VLOST", "DEFECT"})
 _WITHOUT_DEVICE_ID = (MobilePositionNotify,)
 """The schema of 2016 has no DeviceID there."""
@@ -117,7 +118,8 @@ class Inbox:
         self, device: RemoteDevice, notification: Notification, decoded: Decoded | None
     ) -> Coroutine[Any, Any, None] | None:
         if decoded is None:
-            notification.respond(400)
+            if not notification.is_answered:  # a long one has had its 200
+                notification.respond(400)
             return None
         return self._serve(device, decoded.message, by_message=False)
 
@@ -181,6 +183,8 @@ class Inbox:
     ) -> Coroutine[Any, Any, None] | None:
         if isinstance(message, KeepaliveNotify):
             self._platform.heartbeat(device)
+            if message.faulty or device.faulty:
+                self._faults(device, frozenset(message.faulty))
             return None
         platform = self._platform
         platform.subscriptions.heard(device, message, by_message=by_message)
@@ -258,6 +262,16 @@ class Inbox:
                 )
         # News of what we do not know means that our picture is too old.
         return platform.catalogs.ask(device) if device.tree.strangers else None
+
+    def _faults(self, device: RemoteDevice, faulty: frozenset[str]) -> None:
+        """A heartbeat names the devices below that do not work (A.2.5.2); the change is told."""
+        known, device.faulty = device.faulty, frozenset(sorted(faulty)[:_FAULTS_KEPT])
+        changes = [(one, "DEFECT") for one in sorted(device.faulty - known)]
+        changes += [(one, "ON") for one in sorted(known - device.faulty)]
+        for channel_id, status in changes:
+            self._platform.publish(
+                StatusChanged(device=device, channel_id=channel_id, status=status)
+            )
 
     def _positions(self, device: RemoteDevice, items: tuple[PositionItem, ...], named: str) -> None:
         channels = device.channels

@@ -74,6 +74,7 @@ class RemoteDevice:
     Attributes:
         capabilities: What it turned out not to support, with evidence and expiry.
         quirks_seen: What it was seen doing otherwise than the standard: name to count.
+        faulty: The devices below it that do not work, by its last heartbeat.
         halves_searches: Searches for recordings are cut at twelve hours: longer ones failed.
     """
 
@@ -86,6 +87,7 @@ class RemoteDevice:
         self.capabilities = Capabilities()
         self.quirks_seen = Sightings()
         self.halves_searches = False
+        self.faulty: frozenset[str] = frozenset()
         self._platform = platform
         self._orders = Orders(self, platform.commands)
 

@@ -249,3 +249,18 @@ async def test_ten_thousand_heartbeats_leave_nothing_behind(
     assert await device.say(notify) == 200
     assert (len(platform.registrar._due), platform.station.supervisor.task_count) == before
     assert len(device.remote.quirks_seen) == 0
+
+
+async def test_a_heartbeat_that_names_faulty_cameras_tells_once_and_when_they_are_well(
+    gb: Simulation, answering: Make
+) -> None:
+    device = await answering()
+    faulty = KeepaliveNotify(sn="1", device_id=device.id, status="ERROR", faulty=(CAMERA,))
+    told = await news(gb, device, faulty, StatusChanged)
+    assert (told.channel_id, told.status) == (CAMERA, "DEFECT")
+    assert device.remote.faulty == {CAMERA}
+    assert await device.say(faulty) == 200
+    well = KeepaliveNotify(sn="2", device_id=device.id, status="OK")
+    told = await news(gb, device, well, StatusChanged)
+    assert (told.channel_id, told.status) == (CAMERA, "ON")
+    assert sum(isinstance(event, StatusChanged) for event in gb.events) == 2
