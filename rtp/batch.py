@@ -16,6 +16,8 @@ _REST = struct.Struct("!BHII")
 _LENGTH = struct.Struct("!H")
 _STRIDED_FROM = 6  # below this many packets the slices cost more than they save
 _UNKNOWN = -2
+_AUDIO_TYPES = frozenset({0, 4, 8, 9, 18, 20})
+"""Static payload types of audio (GB/T 28181-2016 and 2022 C.2)."""
 _MOST = 256
 """Packets of a batch that slices rewrite."""
 _COUNTING = bytes(range(256)) * (_MOST // 256 + 1)
@@ -224,7 +226,8 @@ class PacketBatch:
             ssrc: The source of every packet afterwards.
             sequence_offset: Added to each sequence number, modulo 2^16.
             timestamp_offset: Added to each timestamp, modulo 2^32.
-            payload_type: The new one; None keeps it.
+            payload_type: The new one; None keeps it. Audio of a static type stands beside the
+                stream and keeps its own.
         """
         heads, even = self.heads, 0
         if _STRIDED_FROM <= self.even <= _MOST and self._is_run:
@@ -232,12 +235,14 @@ class PacketBatch:
             self._rewrite_strided(ssrc, sequence_offset, timestamp_offset, payload_type)
         if even < len(self.lengths):
             write, data, bounds = _REST.pack_into, self.data, self.bounds
-            keep, kind = (0xFF, 0) if payload_type is None else (0x80, payload_type)
+            seconds = heads.seconds
+            if payload_type is not None:
+                seconds = tuple([_typed(second, payload_type) for second in seconds])
             for index in range(even, len(bounds)):
                 write(
                     data,
                     bounds[index][0] + 1,
-                    heads.seconds[index] & keep | kind,
+                    seconds[index],
                     heads.numbers[index] + sequence_offset & 0xFFFF,
                     heads.ticks[index] + timestamp_offset & 0xFFFF_FFFF,
                     ssrc,
@@ -354,7 +359,7 @@ class PacketBatch:
             kind = payload_type
             seconds = heads.seconds
             if seconds.count(kind) + seconds.count(kind | 0x80) != len(seconds):
-                kinds = bytes([second & 0x80 | kind for second in seconds[:count]])
+                kinds = bytes([_typed(second, kind) for second in seconds[:count]])
                 data[start + 1 : end : stride] = kinds
         if sequence & 0xFFFF:
             first = heads.numbers[0] + sequence & 0xFFFF
@@ -382,6 +387,11 @@ class PacketBatch:
 def _rows(stride: int, count: int) -> struct.Struct:
     """The fixed headers of ``count`` packets, ``stride`` bytes apart."""
     return struct.Struct("!" + f"BBHII{stride - HEADER_SIZE}x" * (count - 1) + "BBHII")
+
+
+def _typed(second: int, payload_type: int) -> int:
+    """Put another payload type into the second byte of a header, unless it is audio."""
+    return second if second & 0x7F in _AUDIO_TYPES else second & 0x80 | payload_type
 
 
 def _is_group(data: bytearray, start: int, end: int) -> bool:

@@ -15,6 +15,7 @@ _HEADER = struct.Struct("!BBHI")
 _SENDER = struct.Struct("!QIII")
 _BLOCK = struct.Struct("!II IIII")
 _MAX_NAME = 255
+_NTP_EPOCH = 2_208_988_800  # 1900 to 1970
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +82,40 @@ def receiver_report(ssrc: int, blocks: tuple[ReportBlock, ...], name: str) -> by
     body = b"".join(block.to_bytes() for block in blocks[:31])
     count = len(body) // _BLOCK.size
     report = _HEADER.pack(0x80 | count, RECEIVER_REPORT, 1 + len(body) // 4, ssrc) + body
+    return report + _description(ssrc, name)
+
+
+def sender_report(
+    ssrc: int, *, ntp: int, timestamp: int, packets: int, octets: int, name: str
+) -> bytes:
+    """Write a sender report with the source description that must follow it.
+
+    Args:
+        ssrc: Ours.
+        ntp: The time now, 64 bits of NTP.
+        timestamp: The RTP timestamp of that time.
+        packets: Sent since the beginning.
+        octets: Of their payloads.
+        name: The canonical name, cut at 255 bytes.
+
+    Source: RFC 3550 sections 6.1, 6.4.1 and 6.5.
+    """
+    low = 0xFFFF_FFFF
+    body = _SENDER.pack(ntp, timestamp & low, packets & low, octets & low)
+    report = _HEADER.pack(0x80, SENDER_REPORT, 1 + len(body) // 4, ssrc) + body
+    return report + _description(ssrc, name)
+
+
+def ntp_time(seconds: float) -> int:
+    """Return 64 bits of NTP for seconds since 1970. Source: RFC 3550 section 4."""
+    return round((seconds + _NTP_EPOCH) * (1 << 32)) & 0xFFFF_FFFF_FFFF_FFFF
+
+
+def _description(ssrc: int, name: str) -> bytes:
     text = name.encode()[:_MAX_NAME]
     item = bytes((1, len(text))) + text
     item += bytes(4 - len(item) % 4)  # at least one zero ends the list
-    return report + _HEADER.pack(0x81, SOURCE_DESCRIPTION, 1 + len(item) // 4, ssrc) + item
+    return _HEADER.pack(0x81, SOURCE_DESCRIPTION, 1 + len(item) // 4, ssrc) + item
 
 
 def parse(data: bytes) -> list[RtcpPacket]:

@@ -10,16 +10,18 @@ from typing import Protocol, TypeVar
 
 from rtp.transport import Address, MediaNetwork
 
+from .inputs import ReceiverInputs
 from .ports import MediaPorts
 from .receiver import Receiver
 from .relay import MediaSink as MediaSink
+from .shared import SharedPort
 
 MODES = ("udp", "tcp-passive", "tcp-active")
 """How a media end meets its peer: a UDP socket, listening, or connecting."""
 
 _TAKEN = {errno.EADDRINUSE, errno.EACCES}
 
-_End = TypeVar("_End", Receiver, MediaSink)
+_End = TypeVar("_End", Receiver, MediaSink, SharedPort)
 
 logger = logging.getLogger("gb28181.media")
 
@@ -27,7 +29,7 @@ logger = logging.getLogger("gb28181.media")
 class MediaPlane(Protocol):
     """Opens the media ends of sessions. The seam for worker processes and media servers."""
 
-    async def open_receiver(self, mode: str, *, host: str) -> Receiver:
+    async def open_receiver(self, mode: str, *, host: str, shared: bool = False) -> Receiver:
         """Open the end that an offer names, before the offer is sent."""
 
     async def open_sink(self, mode: str, *, host: str, remote: Address | None = None) -> MediaSink:
@@ -70,9 +72,12 @@ class LocalMediaPlane:
         self._keep_group = keep_group
         self._receivers: set[Receiver] = set()
         self._sinks: set[MediaSink] = set()
+        self._common: dict[tuple[str, str], SharedPort] = {}
+        self._opening = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
+        self._second: asyncio.TimerHandle | None = None
 
-    async def open_receiver(self, mode: str, *, host: str) -> Receiver:
+    async def open_receiver(self, mode: str, *, host: str, shared: bool = False) -> Receiver:
         """Open the end that an offer names: bound, or listening, when this returns.
 
         A ``tcp-active`` one only takes a port number for the offer and connects later.
@@ -80,6 +85,9 @@ class LocalMediaPlane:
         Args:
             mode: One of ``MODES``.
             host: The local address to bind; ``0.0.0.0`` for all.
+            shared: Whether to share one port of this mode with all others that do so: streams
+                are told apart by SSRC, then by source. ``tcp-active`` needs no port and takes
+                no notice.
 
         Raises:
             PortsExhausted: No port is left.
@@ -88,18 +96,19 @@ class LocalMediaPlane:
         """
 
         async def attempt(port: int) -> Receiver:
-            receiver = Receiver(
-                mode=mode,
-                local=(host, port),
-                silence=self._silence,
-                keep_group=self._keep_group,
-                on_closed=self._forget_receiver,
-            )
+            receiver = self._receiver(mode, (host, port), None)
             await receiver.open(self._network)
             return receiver
 
-        receiver = await self._open(mode, attempt)
+        if shared and mode != "tcp-active":
+            common = await self._common_port(mode, host)
+            receiver = self._receiver(mode, common.local, common.join)
+            await receiver.open(self._network)
+        else:
+            receiver = await self._open(mode, attempt)
         self._receivers.add(receiver)
+        if self._second is None:
+            self._second = self._loop.call_later(1.0, self._each_second)
         return receiver
 
     async def open_sink(self, mode: str, *, host: str, remote: Address | None = None) -> MediaSink:
@@ -132,6 +141,9 @@ class LocalMediaPlane:
             receiver.close()
         for sink in tuple(self._sinks):
             sink.close()
+        if self._second is not None:
+            self._second.cancel()
+            self._second = None
         await asyncio.sleep(0)  # cancelled connection attempts and closed transports end
 
     def counts(self) -> dict[str, int]:
@@ -160,10 +172,52 @@ class LocalMediaPlane:
                 self._ports.release(port, self._loop.time())
                 raise
 
+    def _receiver(
+        self,
+        mode: str,
+        local: Address,
+        inputs: Callable[[Receiver], ReceiverInputs] | None,
+    ) -> Receiver:
+        return Receiver(
+            mode=mode,
+            local=local,
+            silence=self._silence,
+            keep_group=self._keep_group,
+            on_closed=self._forget_receiver,
+            inputs=inputs,
+        )
+
+    async def _common_port(self, mode: str, host: str) -> SharedPort:
+        """Return the port that all shared receivers of this mode have."""
+
+        async def attempt(port: int) -> SharedPort:
+            common = SharedPort(mode=mode, local=(host, port), on_empty=self._forget_common)
+            await common.open(self._network)
+            return common
+
+        async with self._opening:  # two at once would open two
+            common = self._common.get((mode, host))
+            if common is None:
+                common = self._common[mode, host] = await self._open(mode, attempt)
+        return common
+
+    def _forget_common(self, common: SharedPort) -> None:
+        if self._common.pop((common.mode, common.local[0]), None) is not None:
+            self._ports.release(common.local[1], self._loop.time())
+
+    def _each_second(self) -> None:
+        """Look at what only the kernel knows, as long as there is a receiver."""
+        self._second = None
+        for receiver in self._receivers:
+            receiver.look_at_drops()
+        if self._receivers:
+            self._second = self._loop.call_later(1.0, self._each_second)
+
     def _forget_receiver(self, receiver: Receiver) -> None:
         if receiver in self._receivers:
             self._receivers.remove(receiver)
-            self._ports.release(receiver.local[1], self._loop.time())
+            if not receiver.is_shared:
+                self._ports.release(receiver.local[1], self._loop.time())
 
     def _forget_sink(self, sink: MediaSink) -> None:
         if sink in self._sinks:

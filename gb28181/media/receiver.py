@@ -7,8 +7,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 from rtp.access_unit import AccessUnit, Codec, MediaKind
 from rtp.batch import PacketBatch
@@ -16,19 +14,13 @@ from rtp.errors import RtpError
 from rtp.reception import Reception
 from rtp.rtcp import BYE, receiver_report
 from rtp.rtcp import parse as parse_rtcp
-from rtp.transport import (
-    Address,
-    MediaNetwork,
-    MediaSocket,
-    TcpMediaConnection,
-    connect_tcp,
-    listen_tcp,
-)
+from rtp.transport import Address, MediaNetwork
 
 from ..errors import MediaConnectionLost, MediaTimeout
 from ..sdp import MediaTransport
 from .admission import Admission
 from .depacketizer import Depacketizer, Picture
+from .inputs import Inputs, ReceiverInputs
 from .stream import Stream, batch_stream, current_group, unit_stream
 
 REPORT_INTERVAL = 5.0
@@ -37,8 +29,6 @@ RECONNECT_GRACE = 5.0
 """Seconds that a lost TCP connection may take to come again before the stream ends."""
 _ODD_FRAMES = ("ehome", "interleaved")
 """Frames over TCP that are not of RFC 4571."""
-_MOST_CONNECTIONS = 4
-"""Connections held at once on a passive port; the camera's may not be the first."""
 logger = logging.getLogger("gb28181.media")
 
 
@@ -115,10 +105,13 @@ class Receiver:
         silence: float = 30.0,
         keep_group: bool = True,
         on_closed: Callable[[Receiver], None] | None = None,
+        inputs: Callable[[Receiver], ReceiverInputs] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.mode = mode
         self.local = local
+        self.is_shared = inputs is not None
+        """Whether the port is that of other receivers, too."""
         is_udp = mode == "udp"
         self.transport = MediaTransport.UDP if is_udp else MediaTransport.TCP
         self.batches: Stream[PacketBatch] = batch_stream(keep_group=keep_group)
@@ -140,12 +133,13 @@ class Receiver:
         self._depacketizer: Depacketizer | None = None
         self._payload = ""
         self._picture = Picture()
-        self._inputs = _Inputs(self)
+        self._inputs = Inputs(self) if inputs is None else inputs(self)
         self._silence = silence
         self._watch: asyncio.TimerHandle | None = None
         self._watch_paused = False
         self._reorder_timer: asyncio.TimerHandle | None = None
         self._report_timer: asyncio.TimerHandle | None = None
+        self._drops, self._is_dropping = 0, False
         self._reception: Reception | None = None
         self._packets = 0
         self._counters: Counter[str] = Counter()
@@ -175,7 +169,11 @@ class Receiver:
             ssrc: What the sender said it uses; None when it did not say.
             host: Its media address; None, or one that is not an address, when unknown.
             adopt: Whether another SSRC is taken when it comes from ``host`` to this port.
+
+        Raises:
+            MediaTimeout: On a shared port: another receiver has this SSRC.
         """
+        self._inputs.expect(ssrc, host if adopt else None)
         self._admission.expect(ssrc=ssrc, host=host, adopt=adopt)
         self._arm_watch()
 
@@ -211,6 +209,16 @@ class Receiver:
         """Suspend the watch for silence, for a playback that the viewer has paused."""
         self._watch_paused = paused
         self._arm_watch()
+
+    def look_at_drops(self) -> None:
+        """Say once when the kernel begins to drop datagrams. The plane calls it each second."""
+        drops = self._inputs.kernel_drops()
+        if drops > self._drops and not self._is_dropping:
+            logger.warning(
+                "the kernel drops packets for %s:%d: %d so far; this process is too slow or "
+                "net.core.rmem_max too small", *self.local, drops,
+            )  # fmt: skip
+        self._is_dropping, self._drops = drops > self._drops, drops
 
     def close(self, cause: BaseException | None = None) -> None:
         """End it: the last units go out, readers end, sockets close, the port goes back.
@@ -257,9 +265,9 @@ class Receiver:
             late=self._counters["late"] + (reception.late if reception else 0),
             gaps=self._counters["gaps"] + (reception.gaps if reception else 0),
             jitter=reception.jitter / 90000 if reception else 0.0,
-            foreign_ssrc=admission.foreign_ssrc,
+            foreign_ssrc=admission.foreign_ssrc + sockets["foreign_ssrc"],
             foreign_source=admission.foreign_source,
-            last_foreign=admission.last_foreign,
+            last_foreign=admission.last_foreign or self._inputs.last_foreign,
             garbage=sockets["garbage"] + self._counters["garbage"],
             resyncs=sockets["resyncs"],
             adopted_ssrc=admission.adopted,
@@ -459,12 +467,12 @@ class Receiver:
     def _report(self) -> None:
         self._report_timer = self._loop.call_later(REPORT_INTERVAL, self._report)
         source, ssrc = self._admission.source, self._admission.ssrc
-        if self.mode != "udp" or self._reception is None or source is None or ssrc is None:
+        if self._reception is None or source is None or ssrc is None:
             return
         block = self._reception.report(ssrc, self._loop.time())
         # Any SSRC but the sender's own serves: nobody else is in this session.
         report = receiver_report(ssrc ^ 0xFFFF_FFFF, (block,), f"gb28181@{self.local[0]}")
-        self._inputs.send_rtcp(report, (source[0], source[1] + 1))
+        self._inputs.send_rtcp(report, source)
 
     async def _first(self, event: asyncio.Future[None], timeout: float, what: str) -> None:
         waiting = {event} if self.closed.cancelled() else {event, self.closed}
@@ -495,98 +503,6 @@ class Receiver:
         if not parts:
             parts.append("nothing arrived" if self._inputs.is_connected else "nobody connected")
         return f"{', '.join(parts)} at {host}:{port} ({self.mode})"
-
-
-class _Inputs:
-    """The sockets of one receiver: two UDP sockets, or TCP connections."""
-
-    def __init__(self, owner: Receiver) -> None:
-        self.is_paused = False
-        self._owner = owner
-        self._network: MediaNetwork | None = None
-        self._rtp: MediaSocket | None = None
-        self._rtcp: MediaSocket | None = None
-        self._server: Any = None
-        self._connections: list[TcpMediaConnection] = []
-        self._past: Counter[str] = Counter()
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether packets could arrive."""
-        return self._rtp is not None or bool(self._connections)
-
-    async def open(self, network: MediaNetwork) -> None:
-        owner = self._owner
-        self._network = network
-        if owner.mode == "udp":
-            host, port = owner.local
-            self._rtp = network.open_udp(owner.local, owner.take)
-            try:
-                self._rtcp = network.open_udp(
-                    (host, port + 1), lambda _batch, _source: None, receive_buffer=65536
-                )
-            except OSError:
-                self._rtp.close()
-                raise
-            self._rtp.on_error = self._rtcp.on_error = owner.close
-            self._rtp.on_rtcp = self._rtcp.on_rtcp = owner.take_rtcp
-        elif owner.mode == "tcp-passive":
-            self._server = await listen_tcp(network, owner.local, self._on_connection)
-
-    async def connect(self, remote: Address) -> None:
-        if self._network is None or self._owner.mode != "tcp-active":
-            raise ValueError("only an open receiver in the mode tcp-active connects")
-        try:
-            await connect_tcp(self._network, remote, on_connection=self._on_connection)
-        except OSError as error:
-            host, port = remote
-            raise MediaTimeout(f"no TCP media connection to {host}:{port}: {error}") from error
-
-    def send_rtcp(self, data: bytes, remote: Address) -> None:
-        if self._rtcp is not None:
-            self._rtcp.send(data, remote)
-
-    def set_paused(self, paused: bool) -> None:
-        self.is_paused = paused
-        for connection in self._connections:
-            if paused:
-                connection.pause_reading()
-            else:
-                connection.resume_reading()
-
-    def counters(self) -> Counter[str]:
-        total = self._past.copy()
-        for connection in self._connections:
-            total.update(connection.counters)
-        if self._rtp is not None:
-            total.update(self._rtp.counters)
-            total["kernel_drops"] += self._rtp.kernel_drops()
-        return total
-
-    def close(self) -> None:
-        self._past = self.counters()
-        for end in (self._rtp, self._rtcp, self._server, *self._connections):
-            if end is not None:
-                end.close()
-        self._rtp = self._rtcp = self._server = None
-        self._connections.clear()
-
-    def _on_connection(self, connection: TcpMediaConnection) -> None:
-        if self._owner.is_closed or len(self._connections) >= _MOST_CONNECTIONS:
-            connection.close()
-            return
-        self._connections.append(connection)
-        if self._owner.contact_at is None:
-            self._owner.contact_at = asyncio.get_running_loop().time()
-        connection.on_batch = self._owner.take
-        connection.on_rtcp = self._owner.take_rtcp
-        connection.on_lost = partial(self._on_lost, connection)
-
-    def _on_lost(self, connection: TcpMediaConnection, cause: BaseException | None) -> None:
-        if connection in self._connections:
-            self._connections.remove(connection)
-            self._past.update(connection.counters)
-            self._owner.lost_source(connection.remote, cause)
 
 
 def _look_at(future: asyncio.Future[None]) -> None:

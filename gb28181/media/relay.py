@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rtp.batch import PacketBatch
+from rtp.errors import RtpError
+from rtp.packet import HEADER_SIZE, parse
+from rtp.rtcp import ntp_time, sender_report
+from rtp.rtcp import parse as parse_rtcp
 from rtp.transport import (
     Address,
     MediaNetwork,
@@ -22,6 +27,8 @@ from rtp.transport import (
 from ..errors import MediaTimeout
 from .stream import Stream, current_group
 
+REPORT_INTERVAL = 5.0
+"""Seconds between two RTCP sender reports."""
 SEND_AT_ONCE = 64 * 1024
 """Bytes of a cached group that leave in one turn of the loop."""
 SEND_PAUSE = 0.005
@@ -51,6 +58,8 @@ class SinkStatistics:
     """Their bytes, RTP headers included."""
     dropped: int
     """Packets that found no connection, no room, or came before the group after such a loss."""
+    reported_lost: int | None = None
+    """What the receiver says that it lost, by its last RTCP report; None without one."""
 
 
 class MediaSink:
@@ -85,6 +94,9 @@ class MediaSink:
         self._connecting: asyncio.Task[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._dropping_since: float | None = None
+        self._rtcp: MediaSocket | None = None
+        self._report_at = self._loop.time() + REPORT_INTERVAL
+        self._reported_lost: int | None = None
         self._packets = 0
         self._bytes = 0
         self._dropped = 0
@@ -96,7 +108,10 @@ class MediaSink:
         if self._udp is not None:
             unsent = self._udp.counters["dropped"] + self._udp.counters["send_errors"]
         return SinkStatistics(
-            packets=self._packets - unsent, bytes=self._bytes, dropped=self._dropped + unsent
+            packets=self._packets - unsent,
+            bytes=self._bytes,
+            dropped=self._dropped + unsent,
+            reported_lost=self._reported_lost,
         )
 
     @property
@@ -113,8 +128,17 @@ class MediaSink:
         self._network = network
         if self.mode == "udp":
             self._udp = network.open_udp(self.local, _ignore, receive_buffer=_SINK_BUFFER)
-            self._udp.on_error = self.close
             self.local = self._udp.local
+            host, port = self.local
+            try:
+                self._rtcp = network.open_udp(
+                    (host, port + 1), _ignore, receive_buffer=_SINK_BUFFER
+                )
+            except OSError:
+                self._udp.close()
+                raise
+            self._udp.on_error = self._rtcp.on_error = self.close
+            self._udp.on_rtcp = self._rtcp.on_rtcp = self._take_rtcp
         elif self.mode == "tcp-passive":
             self._server = await listen_tcp(network, self.local, self._on_connection)
 
@@ -148,6 +172,8 @@ class MediaSink:
             count = len(batch)
             self._packets += count
             self._bytes += batch.size
+            if batch.received >= self._report_at:
+                self._report(batch)
             return self._udp.send_batch(batch, self.remote) == count
         return self._send_framed(batch)
 
@@ -168,7 +194,7 @@ class MediaSink:
             self._connecting.cancel()
         if self._patience is not None:
             self._patience.cancel()
-        for listening in (self._udp, self._server):
+        for listening in (self._udp, self._rtcp, self._server):
             if listening is not None:
                 listening.close()
         if self._connection is not None:
@@ -205,6 +231,7 @@ class MediaSink:
         self._connection = connection
         self.remote = connection.remote
         connection.on_lost = self._on_lost
+        connection.on_rtcp = self._take_rtcp
         _settle(self.ready, None)
 
     def _on_lost(self, error: BaseException | None) -> None:
@@ -231,6 +258,8 @@ class MediaSink:
                 self._dropped += len(batch)
                 return False
             self._dropping_since = None
+        if batch.received >= self._report_at:
+            self._report(batch)
         if connection.send_batch(batch):
             self._packets += len(batch)
             self._bytes += batch.size
@@ -238,6 +267,33 @@ class MediaSink:
         self._dropping_since = now
         self._dropped += len(batch)
         return False
+
+    def _report(self, batch: PacketBatch) -> None:
+        """Send a sender report, by the last packet that leaves now (RFC 3550 section 6.4.1)."""
+        self._report_at = batch.received + REPORT_INTERVAL
+        last = parse(bytes(batch.packets()[-1]))
+        report = sender_report(
+            last.ssrc,
+            ntp=ntp_time(time.time()),
+            timestamp=last.timestamp,
+            packets=self._packets,
+            octets=self._bytes - HEADER_SIZE * self._packets,
+            name=f"gb28181@{self.local[0]}",
+        )
+        if self._rtcp is not None and self.remote is not None:
+            self._rtcp.send(report, (self.remote[0], self.remote[1] + 1))
+        elif self._connection is not None:
+            self._connection.send(report)
+
+    def _take_rtcp(self, data: bytes, source: Address) -> None:
+        """Remember what the receiver reports."""
+        try:
+            packets = parse_rtcp(data)
+        except RtpError:
+            return
+        for packet in packets:
+            for block in packet.blocks:
+                self._reported_lost = max(0, block.lost)
 
 
 class BatchSink(Protocol):

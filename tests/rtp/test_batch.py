@@ -196,3 +196,56 @@ def test_a_group_start_is_found_among_packets_of_a_socket(at: int | None) -> Non
     assert batch.group_start() == at
     assert batch.copy().group_start() == at
     assert batch.from_index(1).group_start() == (at - 1 if at else None)
+
+
+def test_audio_of_its_own_payload_type_keeps_it() -> None:
+    video, audio = Packetizer(ssrc=1), Packetizer(ssrc=1, payload_type=8, sequence_number=8)
+    packets = video.push(bytes(8 * 1400), 0) + audio.push(bytes(160), 0)
+    for stride in (0, 1412):
+        batch = make_batch(packets)
+        batch = PacketBatch(batch.data, batch.bounds, 0.0, stride, None, 9 if stride else None)
+        batch.rewrite(ssrc=2, sequence_offset=0, timestamp_offset=0, payload_type=98)
+        kinds = [parse(bytes(packet)).payload_type for packet in batch.packets()]
+        assert kinds == [98] * 8 + [8]
+
+
+@settings(max_examples=60)
+@given(
+    equal=st.integers(0, 9),
+    short=st.integers(20, 90),
+    tail=st.lists(st.integers(20, 120), max_size=3),
+    first=st.sampled_from([0, 65_530]),
+)
+def test_a_batch_that_is_even_at_its_front_only_reads_and_writes_as_any_other(
+    equal: int, short: int, tail: list[int], first: int
+) -> None:
+    packets = Packetizer(ssrc=9, sequence_number=first).push(bytes(88 * equal + short), 77)
+    number = (first + len(packets)) & 0xFFFF
+    for at, size in enumerate(tail):
+        packets += Packetizer(ssrc=9, sequence_number=number + at).push(bytes(size), 78)
+    stream = b"".join(map(frame, packets))
+    deframer = Deframer()
+    data, bounds = deframer.cut(stream)
+    fast = PacketBatch(data, bounds, 0.0, deframer.stride, None, deframer.even)
+    slow = PacketBatch(bytearray(data), bounds)
+    assert [bytes(p) for p in fast.packets()] == packets
+    assert fast.heads == slow.heads
+    assert (fast.is_plain, fast.is_run) == (slow.is_plain, slow.is_run)
+    copy = fast.copy()
+    for batch in (fast, slow, copy):
+        batch.rewrite(ssrc=3, sequence_offset=70, timestamp_offset=-80, payload_type=97)
+    assert fast.data == slow.data
+    assert [bytes(p) for p in copy.packets()] == [bytes(p) for p in slow.packets()]
+    assert fast.segments() == slow.segments()
+    half = len(packets) // 2
+    assert fast.from_index(half).heads == slow.from_index(half).heads
+
+
+def test_what_is_borrowed_is_copied_before_it_is_kept() -> None:
+    batch = make_batch(Packetizer(ssrc=1).push(bytes(3000), 5))
+    assert batch.own() is batch
+    batch.is_borrowed = True
+    kept = batch.own()
+    batch.data[:] = bytes(len(batch.data))
+    assert kept.heads.sources == (1, 1, 1)
+    assert not kept.is_borrowed

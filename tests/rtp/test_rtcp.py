@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from rtp.errors import RemoteProtocolError
 from rtp.packet import is_rtcp
-from rtp.rtcp import BYE, RECEIVER_REPORT, SENDER_REPORT, ReportBlock, parse, receiver_report
+from rtp.rtcp import (
+    BYE,
+    RECEIVER_REPORT,
+    SENDER_REPORT,
+    SOURCE_DESCRIPTION,
+    ReportBlock,
+    ntp_time,
+    parse,
+    receiver_report,
+    sender_report,
+)
 
 WORDS = st.integers(0, 0xFFFFFFFF)
 BLOCKS = st.builds(
@@ -67,3 +77,16 @@ def test_random_bytes_raise_only_declared_errors(data: bytes) -> None:
 def test_a_broken_compound_is_the_fault_of_the_peer(text: str) -> None:
     with pytest.raises(RemoteProtocolError):
         parse(bytes.fromhex(text))
+
+
+def test_a_sender_report_says_when_and_how_much() -> None:
+    data = sender_report(
+        7, ntp=ntp_time(0.5), timestamp=1 << 33 | 90_000, packets=3, octets=4200, name="gateway"
+    )
+    assert len(data) % 4 == 0
+    report, description = parse(data)
+    assert (report.packet_type, report.ssrc, report.timestamp) == (SENDER_REPORT, 7, 90_000)
+    assert report.ntp == 2_208_988_800 << 32 | 1 << 31
+    assert description.packet_type == SOURCE_DESCRIPTION
+    assert int.from_bytes(data[20:24], "big") == 3
+    assert int.from_bytes(data[24:28], "big") == 4200
