@@ -4,7 +4,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
+<<<<<<< HEAD
 .PHONY: help demo test static peers unit plain test-sessions interop conformance bench fuzz clean
+=======
+.PHONY: help demo test static peers unit plain compiled compiled-test interop conformance bench fuzz \
+  clean
+>>>>>>> b5b68b2 (wip)
 
 help:                     ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -47,6 +52,19 @@ unit: .venv/.dev          ## the tests that need nothing foreign, with coverage
 plain: .venv/.dev         ## the core's tests against a plain install of the wheel, without any extra
 	tests/plain_install.sh $(BIN)/python
 
+COMPILED := .venv-compiled
+$(COMPILED)/.made: $(BIN)/python hatch_build.py pyproject.toml constraints.txt \
+    $(wildcard sip/*.py rtp/*.py rtp/*/*.py gb28181/*.py gb28181/*/*.py)
+	$(BIN)/python -m venv $(COMPILED)
+	GB28181_COMPILE=1 $(COMPILED)/bin/python -m pip install -q --disable-pip-version-check \
+	  -c constraints.txt --force-reinstall . pytest pytest-asyncio hypothesis
+	@touch $@
+
+compiled: $(COMPILED)/.made ## the compiled build in .venv-compiled; needs a C compiler, one to three minutes
+
+compiled-test: compiled   ## the core's tests against the compiled build
+	tests/compiled_install.sh $(COMPILED)/bin/python
+
 conformance: .venv/.dev   ## the kit on our own platform and device
 	$(BIN)/gb28181-conformance platform --self-test
 	$(BIN)/gb28181-conformance device --self-test
@@ -60,15 +78,15 @@ peers:                    ## the foreign programs that tests talk to: by apt-get
 interop: .venv/.dev peers ## SIPp, Kamailio, pjsua2, sipsak, tshark, FFmpeg, OpenSSL
 	$(BIN)/python -m pytest -m interop
 
-bench: .venv/.dev         ## CPU and memory per unit of work; prints figures, asserts nothing
+bench: .venv/.dev compiled ## CPU and memory per unit of work; prints figures, asserts nothing
 	$(BIN)/python tests/benchmarks/county.py
 	$(BIN)/python tests/benchmarks/manscdp.py
 	$(BIN)/python tests/benchmarks/media/media.py
-	$(BIN)/python tests/benchmarks/signalling.py --peers 1000,100000
+	$(BIN)/python tests/benchmarks/signalling.py --peers 1000,100000 --compiled $(COMPILED)/bin/python
 	$(BIN)/python -m tests.benchmarks.ten_thousand
 
 fuzz: .venv/.dev          ## feed the parsers random and mutated bytes; SECONDS_EACH=60
 	tests/fuzz/run.sh
 
 clean:                    ## remove what the targets made
-	rm -rf .venv build dist demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .venv-compiled build dist demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

@@ -56,8 +56,7 @@ class Dispatcher:
         Raises:
             FlowFailed: The endpoint has closed.
         """
-        async for incoming in self._endpoint.requests():
-            self._serve(incoming)
+        await self._endpoint.serve(self._serve)
         # A normal stop cancels this task first: here the endpoint has closed under the role.
         raise FlowFailed("the SIP endpoint has closed")
 

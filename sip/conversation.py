@@ -382,7 +382,7 @@ class IncomingInvite(IncomingRequest):
 
 
 class IncomingRequests:
-    """The requests of the peers, in order; ends when the endpoint is closed.
+    """The requests of the peers, in order, to walk or to be served; ends with the endpoint.
 
     ``limit`` is the high mark, from which on strangers are turned away. What passes it has twice
     as much room, requests within calls four times.
@@ -392,6 +392,7 @@ class IncomingRequests:
         self._waiting: deque[IncomingRequest] = deque()
         self._limit = limit
         self._changed = asyncio.Event()
+        self._serve: Callable[[IncomingRequest], None] | None = None
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -402,9 +403,24 @@ class IncomingRequests:
         limit = (2 if request.call is None else 4) * self._limit
         if self._is_closed or len(self._waiting) >= limit:
             return False
+        if self._serve is not None and not self._waiting:
+            self._serve(request)
+            return True
         self._waiting.append(request)
         self._changed.set()
         return True
+
+    async def serve(self, handler: Callable[[IncomingRequest], None]) -> None:
+        """Call a function with each request as it comes; see ``SipEndpoint.serve``."""
+        self._serve = handler
+        try:
+            while self._waiting:
+                handler(self._waiting.popleft())
+            while not self._is_closed:
+                self._changed.clear()
+                await self._changed.wait()
+        finally:
+            self._serve = None
 
     def close(self) -> None:
         """End the iteration after what waits."""

@@ -18,11 +18,21 @@ class DrainedSocket:
     """The transport of a datagram protocol, with less between the socket and the protocol.
 
     asyncio's own reads one datagram for each turn of the loop, into a buffer that it allocates for
-    each. What is to be sent leaves together at the end of the turn: each datagram may wake its
-    reader in our place, which costs least between two turns. When the socket is full it waits.
+    each. What is to be sent leaves together after what was read, else at the end of the turn: each
+    datagram may wake its reader in our place, which costs least then. When the socket is full it
+    waits.
     """
 
-    __slots__ = ("_is_closing", "_loop", "_protocol", "_socket", "_waiting", "_waiting_size")
+    __slots__ = (
+        "_is_blocked",
+        "_is_closing",
+        "_is_reading",
+        "_loop",
+        "_protocol",
+        "_socket",
+        "_waiting",
+        "_waiting_size",
+    )
 
     def __init__(
         self,
@@ -36,7 +46,9 @@ class DrainedSocket:
         self._socket = bound
         self._waiting: deque[tuple[bytes, Address]] = deque()
         self._waiting_size = 0
+        self._is_blocked = False  # the loop watches for room
         self._is_closing = False
+        self._is_reading = False
         loop.add_reader(bound.fileno(), self._read)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -54,8 +66,8 @@ class DrainedSocket:
         return self._waiting_size
 
     def sendto(self, data: bytes, address: Address) -> None:
-        """Send a datagram at the end of this turn, or when the socket has room."""
-        if not self._waiting:
+        """Send a datagram soon within this turn, or when the socket has room."""
+        if not self._waiting and not self._is_reading:
             self._loop.call_soon(self._flush)
         self._waiting.append((data, address))
         self._waiting_size += len(data)
@@ -67,6 +79,15 @@ class DrainedSocket:
         self._close(None)
 
     def _read(self) -> None:
+        self._is_reading = True
+        try:
+            self._receive()
+        finally:
+            self._is_reading = False
+            if self._waiting:
+                self._flush()
+
+    def _receive(self) -> None:
         receive, take = self._socket.recvfrom, self._protocol.datagram_received
         for _ in range(BATCH):
             try:
@@ -84,8 +105,15 @@ class DrainedSocket:
         if self._is_closing:
             return
         self._write()
-        if self._waiting:
-            self._loop.add_writer(self._socket.fileno(), self._write)
+        if self._waiting and not self._is_blocked:
+            self._is_blocked = True
+            self._loop.add_writer(self._socket.fileno(), self._resume)
+
+    def _resume(self) -> None:
+        self._write()
+        if not self._waiting and not self._is_closing:
+            self._is_blocked = False
+            self._loop.remove_writer(self._socket.fileno())
 
     def _write(self) -> None:
         while self._waiting:
@@ -100,7 +128,6 @@ class DrainedSocket:
                     return
             self._waiting.popleft()
             self._waiting_size -= len(data)
-        self._loop.remove_writer(self._socket.fileno())
 
     def _fail(self, exc: OSError) -> None:
         if exc.errno in _DEAD:

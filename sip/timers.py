@@ -39,7 +39,7 @@ class TimerHeap(Generic[Key]):
     __slots__ = ("_due", "_heap", "_runs", "_serial")
 
     def __init__(self) -> None:
-        self._due: dict[Key, tuple[float, int, Key]] = {}
+        self._due: dict[Key, int] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._runs: dict[float, deque[tuple[float, int, Key]]] = {}
         self._serial = 0
@@ -57,7 +57,8 @@ class TimerHeap(Generic[Key]):
                 the order in which they were armed, so a queue does for them.
         """
         self._serial += 1
-        self._due[key] = entry = (when, self._serial, key)
+        self._due[key] = self._serial
+        entry = (when, self._serial, key)
         if run is not None:
             queue = self._runs.get(run)
             if queue is None:
@@ -65,7 +66,9 @@ class TimerHeap(Generic[Key]):
             if not queue or queue[-1][0] <= when:
                 queue.append(entry)
                 if len(queue) > 2 * len(self._due) + 64:
-                    self._runs[run] = deque(one for one in queue if self._due.get(one[2]) is one)
+                    self._runs[run] = deque(
+                        [entry for entry in queue if self._due.get(entry[2]) == entry[1]]
+                    )
                 return
         heapq.heappush(self._heap, entry)
         self._compact()
@@ -89,11 +92,11 @@ class TimerHeap(Generic[Key]):
 
     def _first(self) -> tuple[float, int, Key] | None:
         due, heap = self._due, self._heap
-        while heap and due.get(heap[0][2]) is not heap[0]:
+        while heap and due.get(heap[0][2]) != heap[0][1]:
             heapq.heappop(heap)
         first = heap[0] if heap else None
         for queue in self._runs.values():
-            while queue and due.get(queue[0][2]) is not queue[0]:
+            while queue and due.get(queue[0][2]) != queue[0][1]:
                 queue.popleft()
             if queue and (first is None or queue[0][:2] < first[:2]):
                 first = queue[0]
@@ -102,5 +105,5 @@ class TimerHeap(Generic[Key]):
     def _compact(self) -> None:
         # Cancelled timers stay in the heap until they surface; a busy stack cancels most of them.
         if len(self._heap) > 64 and len(self._heap) > 2 * len(self._due):
-            self._heap = [entry for entry in self._heap if self._due.get(entry[2]) is entry]
+            self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[1]]
             heapq.heapify(self._heap)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import secrets
 import signal
+from functools import partial
 
 from gb28181.manscdp.codec import decode
 from gb28181.registrar import Registrar, RegistrarConfig
 from sip.auth import DigestServer
-from sip.endpoint import SipEndpoint
+from sip.endpoint import IncomingRequest, SipEndpoint
 from sip.flow import Flow
 from sip.message import Headers, Request
 
 PLATFORM, DOMAIN, PASSWORD = "34020000002000000001", "3402000000", "12345678"
 
 
-async def serve(port: int, peers: int) -> None:
+async def serve(port: int, peers: int, *, reads_bodies: bool) -> None:
     loop = asyncio.get_running_loop()
     endpoint = SipEndpoint(listen=[f"udp://127.0.0.1:{port}"], user=PLATFORM, inbox=20_000)
     registrar = Registrar(
@@ -25,9 +27,13 @@ async def serve(port: int, peers: int) -> None:
     )
     fill(registrar, peers, loop.time())
     await endpoint.start()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)  # docs/how-to/compiled-build.md says why
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    serving = asyncio.create_task(answer(endpoint, registrar))
+    serving = asyncio.create_task(
+        endpoint.serve(partial(answer, endpoint, registrar, reads_bodies))
+    )
     await stop.wait()
     serving.cancel()
     await endpoint.aclose()
@@ -61,17 +67,18 @@ def credentials(headers: dict[str, str], device: str) -> str:
     )  # fmt: skip
 
 
-async def answer(endpoint: SipEndpoint, registrar: Registrar) -> None:
-    now = asyncio.get_running_loop().time
-    async for incoming in endpoint.requests():
-        request = incoming.request
-        if request.method == "REGISTER":
-            registrar.identify(request)
-            result = registrar.register(request, incoming.flow, PASSWORD, now())
-            incoming.respond(result.status, result.reason, headers=result.headers)
-        else:
+def answer(
+    endpoint: SipEndpoint, registrar: Registrar, reads_bodies: bool, incoming: IncomingRequest
+) -> None:
+    request = incoming.request
+    if request.method == "REGISTER":
+        registrar.identify(request)
+        result = registrar.register(request, incoming.flow, PASSWORD, endpoint.now())
+        incoming.respond(result.status, result.reason, headers=result.headers)
+    else:
+        if reads_bodies:
             decode(request.body)
-            incoming.respond(200)
+        incoming.respond(200)
 
 
 def main() -> None:
@@ -79,6 +86,7 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--peers", type=int, default=0)
     parser.add_argument("--uvloop", action="store_true")
+    parser.add_argument("--decode", action="store_true", help="read the body of each MESSAGE")
     options = parser.parse_args()
     factory = None
     if options.uvloop:
@@ -86,7 +94,7 @@ def main() -> None:
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(serve(options.port, options.peers))
+        runner.run(serve(options.port, options.peers, reads_bodies=options.decode))
 
 
 if __name__ == "__main__":

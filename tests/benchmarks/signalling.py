@@ -1,8 +1,10 @@
 """CPU of a transaction: our stack and registrar beside Kamailio, under SIPp load, in the same run.
 
 Both serve the same scenarios from the same SIPp on loopback: REGISTER with digest (two messages
-each way) and the Keepalive MESSAGE. The figure is user and system time of the serving process
-for each transaction. Prints figures; asserts nothing. Needs sip-tester and kamailio.
+each way) and the Keepalive MESSAGE, which Kamailio answers unread: ours does so too, and once more
+reading its body. The figure is user and system time of the serving process for each transaction.
+With ``--compiled`` the interpreter of a compiled install is measured after the plain one.
+Prints figures; asserts nothing. Needs sip-tester and kamailio.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 SCENARIOS = Path(__file__).parent / "sip"
@@ -30,7 +33,8 @@ class Load:
     name: str
     scenario: str
     rate: int
-    messages: int
+    options: tuple[str, ...] = ()
+    """For our server."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +113,20 @@ def kamailio(folder: Path, port: int, *, auth: bool) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
-def ours(port: int, *, peers: int, uvloop: bool) -> subprocess.Popen[bytes]:
-    options = ["--peers", str(peers), *(["--uvloop"] if uvloop else [])]
-    return subprocess.Popen([sys.executable, str(SERVER), str(port), *options])
+def ours(
+    python: str, port: int, *, peers: int, options: tuple[str, ...] = ()
+) -> subprocess.Popen[bytes]:
+    # -P: a compiled install must not be hidden by the checkout.
+    command = [python, "-P", str(SERVER), str(port), "--peers", str(peers), *options]
+    return subprocess.Popen(command)
+
+
+def build_of(python: str) -> str:
+    """Whether an interpreter has the compiled modules, by its own word."""
+    code = "import sip.message as m; print('plain' if m.__file__.endswith('.py') else 'compiled')"
+    return subprocess.run(
+        [python, "-P", "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def resident(pid: int) -> int:
@@ -119,18 +134,19 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def idle_memory(counts: list[int], *, uvloop: bool) -> None:
+def idle_memory(python: str, counts: list[int]) -> None:
     """Print what one more idle device costs the process, registrar and stack together."""
     sizes = []
     for count in counts:
         port = free_port()
-        process = ours(port, peers=count, uvloop=uvloop)
+        process = ours(python, port, peers=count)
         wait_until_served(port)
         sizes.append(resident(process.pid))
         process.terminate()
         process.wait(timeout=20)
     (few, small), (many, large) = (counts[0], sizes[0]), (counts[-1], sizes[-1])
-    print(f"Memory: {(large - small) / (many - few):.0f} bytes for each idle device", flush=True)
+    each = (large - small) / (many - few)
+    print(f"Memory, {build_of(python)}: {each:.0f} bytes for each idle device", flush=True)
 
 
 def wait_until_served(port: int) -> None:
@@ -160,33 +176,38 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=12_000)
     parser.add_argument("--peers", default="1000", help="known peers before the run, a,b,c")
     parser.add_argument("--uvloop", action="store_true", help="serve with uvloop")
+    parser.add_argument("--compiled", help="the interpreter of a compiled install, measured too")
     options = parser.parse_args()
     missing = [name for name in ("sipp", "kamailio") if shutil.which(name) is None]
     if missing:
         sys.exit(f"{' and '.join(missing)} missing: apt-get install sip-tester kamailio")
     loads = (
-        Load("REGISTER with digest", "register.xml", 800, 2),
-        Load("Keepalive MESSAGE", "keepalive.xml", 1500, 1),
+        Load("REGISTER with digest", "register.xml", 800),
+        Load("MESSAGE", "keepalive.xml", 1500),
+        Load("MESSAGE with its body read", "keepalive.xml", 1500, ("--decode",)),
     )
+    pythons = [sys.executable, *([options.compiled] if options.compiled else [])]
+    builds = {python: build_of(python) for python in pythons}
+    loop = ("--uvloop",) if options.uvloop else ()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         csv = users(folder, 2000)
         counts = list(map(int, options.peers.split(",")))
         if len(counts) > 1:
-            idle_memory(counts, uvloop=options.uvloop)
+            for python in pythons:
+                idle_memory(python, counts)
         for load in loads:
             port = free_port()
             theirs = run(kamailio(folder, port, auth=True), port, load, csv, options.calls)
             print(f"{load.name}: Kamailio {theirs.microseconds:.0f} us ({theirs.failed} failed)")
-            for peers in counts:
+            for python, peers in product(pythons, counts):
                 port = free_port()
-                own = run(
-                    ours(port, peers=peers, uvloop=options.uvloop), port, load, csv, options.calls
-                )
+                server = ours(python, port, peers=peers, options=(*load.options, *loop))
+                own = run(server, port, load, csv, options.calls)
                 print(
-                    f"{load.name}: ours with {peers} known peers {own.microseconds:.0f} us "
-                    f"({own.failed} failed), {own.microseconds / theirs.microseconds:.2f} times "
-                    f"Kamailio", flush=True,
+                    f"{load.name}: ours, {builds[python]}, {peers} known peers: "
+                    f"{own.microseconds:.0f} us ({own.failed} failed), "
+                    f"{own.microseconds / theirs.microseconds:.2f} times Kamailio", flush=True,
                 )  # fmt: skip
 
 

@@ -105,3 +105,17 @@ async def test_what_was_sent_leaves_before_the_socket_closes() -> None:
         drained.abort()
         assert peer.recv(10) == b"goodbye"
     await turn()
+
+
+async def test_what_is_sent_while_reading_leaves_before_the_next_turn() -> None:
+    class Echo(Taker):
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            drained.sendto(data, addr)
+
+    drained = DrainedSocket(asyncio.get_running_loop(), Echo(), bound())
+    with bound() as peer:
+        for data in (b"one", b"two"):
+            peer.sendto(data, drained.get_extra_info("sockname"))
+        drained._read()
+        assert [peer.recv(10), peer.recv(10)] == [b"one", b"two"]
+    drained.abort()

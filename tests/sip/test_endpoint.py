@@ -264,6 +264,43 @@ async def test_port_in_use_is_named() -> None:
                 await second.start()
 
 
+async def test_served_requests_come_in_order_those_that_wait_first() -> None:
+    async with endpoint() as server, endpoint() as client, asyncio.TaskGroup() as group:
+        served: list[bytes] = []
+
+        def handle(request: IncomingRequest) -> None:
+            served.append(request.request.body)
+            if request.request.body == b"fault":
+                raise RuntimeError("the handler's own fault")
+            request.respond(200)
+
+        asked = [group.create_task(client.request(message(), at(server, "udp"), timeout=2))]
+        await settled(lambda: len(server._inbox) == 1)
+        serving = group.create_task(server.serve(handle))
+        for body in (b"2", b"3"):
+            sent = message(body=body)
+            asked.append(group.create_task(client.request(sent, at(server, "udp"), timeout=2)))
+        assert [(await one).status for one in asked] == [200, 200, 200]
+        faulty = group.create_task(
+            failure(client.request(message(body=b"fault"), at(server, "udp")))
+        )
+        await settled(lambda: server.counters["fault"] > 0)
+        assert served[:4] == [b"", b"2", b"3", b"fault"]
+        await server.aclose()
+        await serving  # ends with the endpoint
+        assert isinstance(await faulty, TransactionTimeout)
+
+
+async def test_requests_wait_again_when_nobody_serves_any_more() -> None:
+    async with endpoint() as server, endpoint() as client, asyncio.TaskGroup() as group:
+        serving = group.create_task(server.serve(lambda request: request.respond(200)))
+        assert (await client.request(message(), at(server, "udp"), timeout=2)).status == 200
+        serving.cancel()
+        asked = group.create_task(client.request(message(), at(server, "udp"), timeout=2))
+        (await first(server)).respond(202)
+        assert (await asked).status == 202
+
+
 async def test_full_inbox_is_answered_503() -> None:
     async with endpoint(inbox=1) as server, endpoint() as client, asyncio.TaskGroup() as group:
         waiting = group.create_task(client.request(message(), at(server, "udp")))
