@@ -4,12 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-<<<<<<< HEAD
-.PHONY: help demo test static peers unit plain test-sessions interop conformance bench fuzz clean
-=======
-.PHONY: help demo test static peers unit plain compiled compiled-test interop conformance bench fuzz \
-  clean
->>>>>>> b5b68b2 (wip)
+.PHONY: help demo test static peers unit plain compiled compiled-test test-sessions interop \
+  conformance bench fuzz clean
 
 help:                     ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
