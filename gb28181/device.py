@@ -422,8 +422,7 @@ class Device:
             incoming.respond(503)
             return None
         if incoming.method == "INFO" or (incoming.call is not None and incoming.method == "INVITE"):
-            self.serving.in_dialog(incoming)
-            return None
+            return self.serving.in_dialog(incoming)
         return self.answers.handle(incoming)
 
     @property

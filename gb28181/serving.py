@@ -147,6 +147,7 @@ class Serving:
         self._seed = seed
         self._ssrcs = SsrcPool(server_id)
         self._sn = 0
+        self._accepting: dict[str, asyncio.Future[None]] = {}
 
     def force_key(self, device_id: str) -> None:
         """Go on with a key frame towards every viewer of a channel, or of all (IFrameCmd)."""
@@ -246,7 +247,7 @@ class Serving:
         try:
             if self.habits.media_before_ack:
                 sending = self._send(channel_id, sender, sink, faults)
-            call = await incoming.accept(body=answer)
+            call = await self._acknowledged(incoming, answer)
         except (CallCancelled, SipError) as error:
             logger.info("%s: session of %s not set up: %s", self._device_id, channel_id, error)
             if sending is not None:
@@ -260,6 +261,16 @@ class Serving:
         )
         self.sessions.append(outgoing)
         return outgoing
+
+    async def _acknowledged(self, incoming: IncomingInvite, answer: bytes) -> IncomingCall:
+        call_id = incoming.request.call_id
+        accepting = asyncio.get_running_loop().create_future()
+        self._accepting[call_id] = accepting
+        try:
+            return await incoming.accept(body=answer)
+        finally:
+            self._accepting.pop(call_id, None)
+            accepting.set_result(None)
 
     def _sender(
         self,
@@ -358,20 +369,17 @@ class Serving:
 
     # Within a dialog ------------------------------------------------------------------------
 
-    def in_dialog(self, incoming: IncomingRequest) -> None:
+    async def in_dialog(self, incoming: IncomingRequest) -> None:
         """Serve INFO (playback control) and a repeated INVITE of a session of ours.
 
         Source: 9.8.2.1, Annex B; RFC 3261 section 14.2.
         """
-        outgoing = next(
-            (
-                one
-                for one in self.sessions
-                if incoming.call is not None and one.call is incoming.call
-            ),
-            None,
-        )
-        if outgoing is None:
+        call = incoming.call
+        if call is not None and call.call_id in self._accepting:
+            # It came together with the ACK: the session stands in the loop's next turn.
+            await asyncio.wait([self._accepting[call.call_id]])
+        outgoing = next((one for one in self.sessions if one.call is call), None)
+        if call is None or outgoing is None:
             incoming.respond(481)
         elif incoming.method == "INFO":
             self._control(outgoing, incoming)

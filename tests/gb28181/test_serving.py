@@ -549,6 +549,19 @@ async def test_a_control_that_cannot_be_obeyed_leaves_the_session_as_it_is(
     await clean(gb, asker, session)
 
 
+async def test_a_control_that_comes_with_the_ack_is_obeyed(gb: Simulation, asker: Asker) -> None:
+    await camera(gb, asker)
+    session = await asker.invite(acknowledge=False)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(session.call.ack())
+        moved = group.create_task(session.control(Play(range_start=600.0)))
+    assert moved.result().status == 200
+    await gb.advance(2)
+    assert session.moments(HOUR)[-1] > 600
+    await session.call.bye()
+    await clean(gb, asker, session)
+
+
 async def test_a_control_without_a_session_gets_481(gb: Simulation, asker: Asker) -> None:
     await camera(gb, asker)
     headers = Headers(
