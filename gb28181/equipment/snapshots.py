@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from rtp.access_unit import MediaKind
 from rtp.errors import LocalProtocolError
 
+from ..errors import Gb28181Error
 from ..manscdp.notices import UploadSnapShotFinishedNotify
 from ..manscdp.values import BEIJING
-from .web import TransferFailed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -95,7 +95,7 @@ class Snapshots:
                     "SnapShotFileID": name,
                 }
                 await self._web.upload(order.upload_url or "", fields, f"{name}.jpg", picture)
-            except (TransferFailed, LocalProtocolError, ImportError) as error:
+            except (Gb28181Error, LocalProtocolError, ImportError, OSError) as error:
                 logger.info("%s: picture %d not delivered: %s", channel_id, number, error)
             else:
                 files.append(name)

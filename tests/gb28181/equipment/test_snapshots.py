@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import av
@@ -19,10 +20,11 @@ from gb28181.manscdp.notices import UploadSnapShotFinishedNotify
 from gb28181.manscdp.values import BEIJING
 from gb28181.media.packets import frame_to_rgb
 from gb28181.media.pattern import read_counter
-from gb28181.media.source import PatternSource
+from gb28181.media.source import FileSource, PatternSource
 from gb28181.serving import DeviceChannel
 from gb28181.testing.desk import DEVICE_ID, Desk
 from gb28181.testing.simulation import Simulation
+from rtp.access_unit import Codec
 from rtp.errors import LocalProtocolError
 
 CAMERA = "34020000001320000001"
@@ -121,6 +123,14 @@ async def test_a_channel_without_video_gives_no_picture(gb: Simulation) -> None:
         await room.until(lambda: room.of(UploadSnapShotFinishedNotify))
         (notice,) = room.of(UploadSnapShotFinishedNotify)
         assert (notice.files, uploads.bodies) == ((), [])
+
+
+async def test_a_file_that_has_gone_gives_no_picture(gb: Simulation, tmp_path: Path) -> None:
+    gone = FileSource(tmp_path / "gone.mp4", video=Codec.H264, audio=None, length=None, loop=True)
+    async with desk(gb, Uploads(), source=lambda: gone) as room:
+        await room.ask(order(1))
+        await room.until(lambda: room.of(UploadSnapShotFinishedNotify))
+        assert room.of(UploadSnapShotFinishedNotify)[0].files == ()
 
 
 async def test_a_second_order_has_to_wait(gb: Simulation) -> None:
