@@ -10,6 +10,7 @@ from .catalog import circles
 from .deviations import of_items
 from .errors import Gb28181Error, NoAnswer
 from .events import CatalogChanged
+from .quirks import learnt
 
 if TYPE_CHECKING:
     from .catalog import CatalogDifference
@@ -50,7 +51,8 @@ class Catalogs:
             async with self._asking:
                 await self._of(device)
                 if device.info is None or device.capabilities:
-                    await device.device_info()
+                    info = await device.device_info()
+                    device.quirks = learnt(device.quirks, info.manufacturer or "")
         except Gb28181Error as error:
             logger.warning("%s: %s", device.id, error)
 

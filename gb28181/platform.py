@@ -32,7 +32,7 @@ from .events import (
 )
 from .identifiers import IdKind, kind_of
 from .inbox import Inbox
-from .quirks import Quirks
+from .quirks import Quirks, learnt
 from .registrar import (
     Moved,
     Offline,
@@ -452,6 +452,7 @@ class Platform:
         assert binding is not None
         logger.info("%s is online at %s:%d (%s)", device.id, *binding.flow.remote,
                     binding.flow.transport)  # fmt: skip
+        device.quirks = learnt(device.quirks, binding.user_agent)
         self.publish(DeviceOnline(device=device))
         self.subscriptions.begin(device, catalog=self._subscribes_to(device.id))
         self.arming.came(device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 
@@ -121,3 +121,14 @@ def quirks_for(manufacturer: str) -> Quirks:
     text = manufacturer.lower()
     family = next((family for name, family in _NAMES if name in text), None)
     return Quirks() if family is None else _FAMILIES[family]
+
+
+def learnt(known: Quirks, said: str) -> Quirks:
+    """The habits of a peer that says what it is, in Manufacturer or User-Agent.
+
+    Habits that somebody has set stay as they are. What loosens a check of the registrar is never
+    learnt: a peer's own word must not change how far it is trusted.
+    """
+    if known != Quirks():
+        return known
+    return replace(quirks_for(said), follows_address=False, outlives_expiry=False)

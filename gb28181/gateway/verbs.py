@@ -228,6 +228,7 @@ class Verbs:
             "manufacturer": device.info.manufacturer if device.info else None,
             "model": device.info.model if device.info else None,
             "refused": self._platform.refused.get(device_id, 0),
+            "quirks": dict(device.quirks_seen.items()),
         }
 
     def _cascade(self, cascade: Cascade) -> Json:

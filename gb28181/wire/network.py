@@ -90,7 +90,9 @@ class HabitualNetwork:
         """
         self.habits = habits
         self.faults = faults or Faults()
-        self.signalling = Signalling(habits, clock_offset=self.faults.clock)
+        self.signalling = Signalling(
+            habits, clock_offset=self.faults.clock, keeps_register=self.faults.flood > 0.0
+        )
         self.is_silent = False
         """Dead without a word: nothing comes in or goes out."""
         self.random = random.Random(seed)

@@ -43,10 +43,19 @@ class Bent:
 class Signalling:
     """The habits of one device on its SIP port. Pure: bytes in, bytes and delays out."""
 
-    def __init__(self, habits: Habits, *, clock_offset: float = 0.0) -> None:
+    def __init__(
+        self, habits: Habits, *, clock_offset: float = 0.0, keeps_register: bool = False
+    ) -> None:
+        """Bend one device's messages.
+
+        Args:
+            habits: Of the device.
+            clock_offset: Seconds that its clock is off by.
+            keeps_register: Whether ``surplus_register`` will be asked for one.
+        """
         self.clock_offset = clock_offset
         self._habits = habits
-        self._bends = any(habits.names) or clock_offset != 0.0
+        self._bends = bool(habits.names) or clock_offset != 0.0 or keeps_register
         self._is_armed = not habits.arms_first
         self._refusals = deque(habits.invite_refusals)
         self._refused: set[str] = set()
@@ -61,7 +70,7 @@ class Signalling:
 
     def outgoing(self, data: bytes) -> Bent:
         """Bend what the device sends."""
-        draft = Draft.parse(data) if self._bends or self.clock_offset else None
+        draft = Draft.parse(data) if self._bends else None
         if draft is None:
             return Bent([Piece(data)], [])
         if draft.is_request:
