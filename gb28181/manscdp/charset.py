@@ -16,7 +16,8 @@ _NOT_CHINESE = re.compile(
 # Two GB characters can make one UTF-8 ideograph of the supplementary planes, so one of those
 # alone proves nothing.
 _COMMON = re.compile("[\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
-_WORD = re.compile("[^\x00-\x7f]+[@-~]?")
+_WORD = re.compile("[A-Za-z]?[^\x00-\x7f]+[@-~]?")
+_BARE_LATIN = re.compile("[\u00c0-\u017f]{2,}")
 _NOT_ASCII = re.compile("[^\x00-\x7f]+")
 _FIRST_LEVEL = range(0xB0, 0xD8)  # first bytes of the 3,755 most frequent ideographs of GB 2312
 # Whole words of what people write: Latin with signs, Greek, Cyrillic, Arabic with Uyghur.
@@ -135,7 +136,11 @@ def _is_disguised(body: bytes, text: str, *, wants_utf8: bool) -> bool:
 def _is_plausible(word: str, *, wants_utf8: bool) -> bool:
     """Tell whether somebody may have written it, with the ASCII letter behind it."""
     if _COMMON.search(word) is None:
-        return _ONE_SCRIPT.fullmatch(word) is not None
+        # Letters with signs stand among plain ones: two of them alone are GB bytes.
+        letters = word[word[0].isascii() :]
+        is_word = _ONE_SCRIPT.fullmatch(letters) is not None
+        return is_word and _BARE_LATIN.fullmatch(word) is None
+    word = word[word[0].isascii() :]
     if len(word) == 2 and word[1].isascii():
         is_frequent = word[0].encode("gb18030")[0] in _FIRST_LEVEL
         return wants_utf8 and is_frequent and "A" <= word[1] <= "H"

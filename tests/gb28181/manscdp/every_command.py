@@ -411,7 +411,7 @@ async def _broadcast(world: World) -> object:
 
 NOTICE_RUNS: dict[str, tuple[str, str, Run]] = {
     "Alarm": ("takes, acknowledges: `on_alarm()`", "tells: `raise_alarm()`", _alarm),
-    "Broadcast": ("sends: `speak()`", "answers, fetches the voice", _broadcast),
+    "Broadcast": ("sends: `Channel.broadcast()`", "answers, fetches the voice", _broadcast),
     "Catalog": ("takes: event `CatalogChanged`", "tells: `change_channel()`", _catalog_notice),
     "DeviceUpgradeResult": ("takes: event `Notice`", "tells after an upgrade", _upgraded),
     "Keepalive": ("takes: liveness", "tells every minute", _keepalive),

@@ -123,7 +123,9 @@ def test_a_utf8_peer_gets_what_it_declares() -> None:
 COUNT = 100_000
 
 
-@pytest.mark.parametrize("alphabet", ["GB 2312", "first level", "GBK"])
+@pytest.mark.parametrize(
+    ("alphabet", "count"), [("GB 2312", COUNT), ("first level", COUNT // 5), ("GBK", COUNT // 5)]
+)
 @pytest.mark.parametrize(
     ("codec", "declared"),
     [
@@ -136,18 +138,18 @@ COUNT = 100_000
     ],
 )
 def test_of_100_000_names_under_a_wrong_declaration_ten_are_misread_at_most(
-    alphabet: str, codec: str, declared: str | None
+    alphabet: str, count: int, codec: str, declared: str | None
 ) -> None:
     characters = ideographs(alphabet)
     chance = random.Random(20261121)
     head = f'<?xml version="1.0" encoding="{declared}"?>' if declared else '<?xml version="1.0"?>'
     start, end = f"{head}<Name>".encode(), b"</Name>"
     wrong = 0
-    for _ in range(COUNT):
+    for _ in range(count):
         name = "".join(chance.choices(characters, k=chance.randint(2, 8)))
         text, _ = decode_text(start + name.encode(codec) + end, None, [])
         wrong += text[-len(name) - 7 : -7] != name
-    assert wrong <= COUNT // 10_000, f"{wrong} of {COUNT} names misread"
+    assert wrong <= count // 10_000, f"{wrong} of {count} names misread"
 
 
 def ideographs(alphabet: str) -> list[str]:
@@ -164,7 +166,19 @@ def ideographs(alphabet: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["Café 3", "Ürümqi", "Привет мир", "ئۈرۈمچى", "Αθήνα", "10°C", "A·B", "Zürich–Süd"]
+    "name",
+    [
+        "Café 3",
+        "Ürümqi",
+        "Привет мир",
+        "ئۈرۈمچى",
+        "Αθήνα",
+        "10°C",
+        "A·B",
+        "Zürich–Süd",
+        "Łódź",
+        "Öğle",
+    ],
 )
 def test_other_scripts_are_read_as_declared(name: str) -> None:
     assert name_of(body(name.encode(), "UTF-8")) == (name, "UTF-8", ())

@@ -177,6 +177,25 @@ def test_every_command_is_read_again_in_every_edition(
     assert decode(body).message == restricted(message, edition)
 
 
+@pytest.mark.parametrize("charset", ["GB2312", "GB18030", "UTF-8"])
+@pytest.mark.parametrize("cls", commands.COMMANDS, ids=lambda cls: cls.__name__)
+@settings(
+    max_examples=5, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
+@given(st.data())
+def test_every_command_is_read_again_in_every_charset(
+    cls: Any, charset: str, data: st.DataObject
+) -> None:
+    message = data.draw(instances(cls))
+    body = encode(message, Edition.GB2022, charset)
+    assert f'encoding="{charset}"'.encode() in body
+    if not body.isascii():
+        assume(not (is_text(body, "utf-8") and is_text(body, "gb18030")))  # see test_charset
+    decoded = decode(body)
+    assert decoded.message == restricted(message, Edition.GB2022)
+    assert decoded.repairs == ()
+
+
 def is_text(body: bytes, charset: str) -> bool:
     try:
         body.decode(charset)
