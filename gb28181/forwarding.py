@@ -30,7 +30,7 @@ from .recorded import Wanted
 if TYPE_CHECKING:
     from typing import Any
 
-    from sip.endpoint import IncomingCall, IncomingInvite, IncomingRequest
+    from sip.endpoint import Call, IncomingCall, IncomingInvite, IncomingRequest
 
     from .edition import Edition
     from .media.answer import JudgedOffer, Subject
@@ -88,10 +88,11 @@ class Forwarding:
         self._name = name
         self._edition = edition
         self._sn = 0
+        self._accepting: dict[str, asyncio.Future[None]] = {}
 
-    def has(self, call: object) -> bool:
-        """Whether a call is one of these."""
-        return any(tape.call is call for tape in self.tapes)
+    def has(self, call: Call) -> bool:
+        """Whether a call is one of these, or is about to be: a request may come with its ACK."""
+        return call.call_id in self._accepting or any(tape.call is call for tape in self.tapes)
 
     async def pull(self, channel_id: str, offer: JudgedOffer) -> MediaSession:
         """Ask the disk for what the upper asks us for; never shared.
@@ -160,11 +161,20 @@ class Forwarding:
         )
         relay = Relay(session.receiver.batches, sink, ssrc=ssrc, payload_type=offer.payload.number)
         try:
-            call = await incoming.accept(body=answer.to_bytes())
+            call = await self._acknowledged(incoming, answer.to_bytes())
             tape = ForwardedTape(session.channel_id, subject, call, session, sink, relay)
             await self._pass_on(tape)
         finally:
             relay.close()
+
+    async def _acknowledged(self, incoming: IncomingInvite, answer: bytes) -> IncomingCall:
+        call_id = incoming.request.call_id
+        self._accepting[call_id] = accepting = asyncio.get_running_loop().create_future()
+        try:
+            return await incoming.accept(body=answer)
+        finally:
+            self._accepting.pop(call_id, None)
+            accepting.set_result(None)
 
     async def _pass_on(self, tape: ForwardedTape) -> None:
         call, session = tape.call, tape.session
@@ -211,7 +221,10 @@ class Forwarding:
 
         Only ``RTP-Info`` is written anew: packets have other numbers above than below.
         """
-        tape = next((one for one in self.tapes if one.call is incoming.call), None)
+        call = incoming.call
+        if call is not None and call.call_id in self._accepting:
+            await asyncio.wait([self._accepting[call.call_id]])
+        tape = next((one for one in self.tapes if one.call is call), None)
         lower = None if tape is None else tape.session.call
         if tape is None or lower is None or tape.session.ended.done():
             incoming.respond(481)

@@ -16,10 +16,13 @@ from gb28181.events import CatalogChanged
 from gb28181.mansrtsp import CONTENT_TYPE, Play, parse_answer
 from gb28181.media.packets import Decoder, frame_to_gray
 from gb28181.media.pattern import read_counter
+from gb28181.media.plan import SessionKind, SessionPlan
 from gb28181.media.source import PatternStyle
 from gb28181.platform import Platform
 from gb28181.playback import Playback
+from gb28181.recorded import Wanted
 from gb28181.share import IdMap, Share
+from gb28181.ssrc import Ssrc
 from gb28181.testing.simulation import SimulatedDevice, Simulation
 from rtp.access_unit import AccessUnit, MediaKind
 
@@ -138,6 +141,28 @@ async def test_the_numbers_of_the_first_packet_are_those_that_come_up(world: Wor
     await world.ends_clean()
 
 
+async def test_a_control_that_comes_with_the_ack_is_passed_on(world: World) -> None:
+    platform, lower = world.upper, world.gb.host_of(world.lower).address
+    start = int(EIGHT.timestamp())
+    plan = SessionPlan(
+        channel_id=PUBLISHED, owner_id=platform.id, domain=platform.domain,
+        target=f"udp://{lower}:5060", peer_host=f"{lower}:5060", ssrc=Ssrc(1200000077), mode="udp",
+        bind_host="0.0.0.0", advertised_host=world.gb.host_of(platform).address,
+        kind=SessionKind.PLAYBACK, start=start, end=start + 600,
+    )  # fmt: skip
+    endpoint = platform.station.endpoint
+    request = plan.request(plan.offer(39_000).to_bytes(), endpoint.contact(plan.target))
+    call = await endpoint.invite(request, plan.target)
+    body = Play(range_start=300.0, cseq=1).to_bytes()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(call.ack())
+        told = group.create_task(call.request("INFO", body=body, content_type=CONTENT_TYPE))
+    assert parse_answer(told.result().body).range_start == 300.0
+    assert len(world.link.forwarding.tapes) == 1
+    await call.bye()
+    await world.ends_clean()
+
+
 @pytest.mark.parametrize("body", [b"nonsense", b"RECORD RTSP/1.0\r\nCSeq: 1\r\n\r\n"])
 async def test_a_refusal_of_the_camera_passes_up_as_it_is(world: World, body: bytes) -> None:
     async with world.play_back() as playback:
@@ -162,9 +187,6 @@ async def test_the_end_is_told_above_and_everything_ends(world: World) -> None:
 
 
 async def test_a_download_says_its_size_and_speed_through_both_levels(world: World) -> None:
-    from gb28181.media.plan import SessionKind
-    from gb28181.recorded import Wanted
-
     start = int(EIGHT.timestamp())
     wanted = Wanted(
         channel_id=PUBLISHED, start=start, end=start + 60, kind=SessionKind.DOWNLOAD, speed=4
