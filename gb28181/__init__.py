@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .cascade import Cascade, Upper
     from .channel import Channel
     from .device import Device, Nameplate
+    from .download import Downloaded
     from .edition import Edition
     from .equipment.alarms import AlarmFate
     from .equipment.settings import EquipmentSettings, ScheduledAlarm
@@ -48,7 +49,9 @@ if TYPE_CHECKING:
     from .live import Backoff, Live, Play
     from .moves import Ptz
     from .outcome import Outcome, Stage
+    from .pace import Verdict
     from .platform import Platform
+    from .playback import Playback
     from .quirks import Quirks
     from .records import Records
     from .registrar import RegistrarConfig
@@ -77,6 +80,7 @@ _HOME = {
     "DeviceNotOnline": "errors",
     "DeviceOffline": "events",
     "DeviceOnline": "events",
+    "Downloaded": "download",
     "Edition": "edition",
     "EquipmentSettings": "equipment.settings",
     "EventsLost": "events",
@@ -95,6 +99,7 @@ _HOME = {
     "Platform": "platform",
     "PlatformFailed": "errors",
     "Play": "live",
+    "Playback": "playback",
     "PortsExhausted": "errors",
     "Position": "events",
     "Ptz": "moves",
@@ -116,6 +121,7 @@ _HOME = {
     "Talk": "talk",
     "UnknownCommand": "events",
     "Upper": "cascade",
+    "Verdict": "pace",
 }
 
 __all__ = [
@@ -136,6 +142,7 @@ __all__ = [
     "DeviceNotOnline",
     "DeviceOffline",
     "DeviceOnline",
+    "Downloaded",
     "Edition",
     "EquipmentSettings",
     "EventsLost",
@@ -154,6 +161,7 @@ __all__ = [
     "Platform",
     "PlatformFailed",
     "Play",
+    "Playback",
     "PortsExhausted",
     "Position",
     "Ptz",
@@ -175,6 +183,7 @@ __all__ = [
     "Talk",
     "UnknownCommand",
     "Upper",
+    "Verdict",
 ]
 
 __version__ = "0.1.0"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import pytest
 
 from gb28181.device import Device
 from gb28181.edition import Edition
+from gb28181.equipment.recordings import PatternRecordings
 from gb28181.events import CatalogChanged, DeviceOnline
 from gb28181.live import Backoff
 from gb28181.manscdp.alarm import AlarmNotify
@@ -28,6 +30,7 @@ from gb28181.platform import Platform
 from gb28181.serving import DeviceChannel
 
 if TYPE_CHECKING:
+    from gb28181.equipment.recordings import Recordings
     from rtp.access_unit import AccessUnit
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
@@ -93,14 +96,14 @@ async def running(main: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             task.cancel()
 
 
-def camera_at(server: str) -> Device:
+def camera_at(server: str, *, recordings: Recordings | None = None) -> Device:
     item = CatalogItem(device_id=CAMERA, name="东门 East gate", parent_id=CAMERA, status="ON")
     return Device(
         CAMERA,
         server=server,
         server_id=COUNTY,
         password=SECRET,
-        channels=[DeviceChannel(item=item, source=PatternSource)],
+        channels=[DeviceChannel(item=item, source=PatternSource, recordings=recordings)],
         listen=("udp://127.0.0.1:0",),
         media_ports=MEDIA_PORTS,
         retry=0.2,
@@ -151,6 +154,21 @@ async def test_play_with_reconnection_plays_again_when_the_camera_is_back(said: 
         await said.until("lost (")
         async with camera_at(address):
             await said.until("plays: first packet has", times=2)
+
+
+async def test_download_last_night_fetches_what_the_camera_has(said: Said, tmp_path: Path) -> None:
+    address = free_address()
+    start = datetime(2026, 1, 5, 22, 0, tzinfo=UTC)
+    span = (start, start + timedelta(seconds=8))
+    example = load("download_last_night")
+    main = example.main(SECRET, span=span, to=str(tmp_path / "a.mp4"), listen=[address], say=said)
+    async with running(main), camera_at(address, recordings=PatternRecordings([span])):
+        await said.until("a.mp4: 40 pictures, 8 s")
+    assert "missing" not in said.lines[-1]
+    night = example.last_night(datetime(2026, 1, 6, 3, 0, tzinfo=UTC))
+    assert [one.isoformat() for one in night] == [
+        "2026-01-04T22:00:00+00:00", "2026-01-05T06:00:00+00:00",
+    ]  # fmt: skip
 
 
 async def test_cascade_shows_and_plays_the_camera_at_the_city(said: Said) -> None:
