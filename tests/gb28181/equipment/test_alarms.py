@@ -13,6 +13,7 @@ from gb28181.equipment.settings import EquipmentSettings, ScheduledAlarm
 from gb28181.equipment.subscribers import wants
 from gb28181.manscdp.alarm import AlarmNotify, AlarmQuery, AlarmResponse
 from gb28181.manscdp.catalog import CatalogItem
+from gb28181.manscdp.codec import encode
 from gb28181.manscdp.config import AlarmReport, VideoAlarmRecord
 from gb28181.manscdp.control import DeviceControl
 from gb28181.manscdp.device_config import DeviceConfig
@@ -152,6 +153,22 @@ async def test_a_subscriber_is_notified_in_place_of_the_message(gb: Simulation) 
         # What it has not subscribed to comes by MESSAGE.
         assert await raised(room, **{**wanted, "priority": "3"}) is AlarmFate.KEPT
         assert len(room.notified) == 1
+
+
+async def test_a_refresh_may_ask_for_other_alarms(gb: Simulation) -> None:
+    async with desk(gb) as room:
+        method = "2"
+
+        def body() -> bytes:
+            query = AlarmQuery(sn="2", device_id=DEVICE_ID, alarm_method=method)
+            return encode(query, Edition.GB2022)
+
+        first = AlarmQuery(sn="1", device_id=DEVICE_ID, alarm_method="2")
+        await room.subscribe(first, expires=90, body=body)
+        method = "5"
+        await gb.advance(80)
+        motion = {"source_id": CAMERA, "method": "5", "alarm_type": "2"}
+        assert await raised(room, **motion) is AlarmFate.NOTIFIED
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ from gb28181.manscdp.device_config import (
 from gb28181.manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
 from gb28181.manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
 from gb28181.manscdp.keepalive import KeepaliveNotify
+from gb28181.manscdp.notices import VideoUploadNotify
 from gb28181.manscdp.position import MobilePositionNotify, MobilePositionQuery
 from gb28181.manscdp.preset import PresetQuery, PresetResponse
 from gb28181.manscdp.ptz_state import (
@@ -342,6 +343,17 @@ async def test_a_query_for_an_unknown_id_is_never_ok(gb: Simulation, cls: type[A
 SEGMENT = TimeSegment(
     start_hour=8, start_minute=0, start_second=0, stop_hour=18, stop_minute=0, stop_second=0
 )
+
+
+def planned(day: RecordSchedule, *, times: int = 1) -> VideoRecordPlan:
+    return VideoRecordPlan(enable=1, schedules=(day,) * times)
+
+
+def day_until(hour: int, minute: int) -> RecordSchedule:
+    segment = replace(SEGMENT, stop_hour=hour, stop_minute=minute)
+    return RecordSchedule(week_day=1, segments=(segment,))
+
+
 CONFIG_CASES: dict[str, tuple[str, Any]] = {
     "basic_param": (
         "BasicParam",
@@ -477,6 +489,20 @@ async def test_expiry_and_heartbeat_take_effect(gb: Simulation) -> None:
         {"snapshot_config": SnapShotConfig(snap_num=11, upload_url="http://a/", session_id="s")},
         {"video_alarm_record": VideoAlarmRecord(enable=1, record_time=-1)},
         {"frame_mirror": 1, "basic_param": BasicParam(heartbeat_count=0)},
+        {"basic_param": BasicParam(name="x" * 256)},
+        {"video_param_attribute": (VideoParam(stream_number=1),) * 2},
+        {"video_param_attribute": (VideoParam(stream_number=8),)},
+        {"video_record_plan": planned(RecordSchedule(week_day=1, segments=(SEGMENT,)), times=2)},
+        {"video_record_plan": planned(RecordSchedule(week_day=1))},
+        {"video_record_plan": planned(day_until(8, 0))},
+        {"video_record_plan": planned(day_until(24, 30))},
+        {"video_record_plan": planned(day_until(17, 60))},
+        {"picture_mask": PictureMask(regions=(MaskRegion(sequence=1, point="1,2,3,4"),) * 5)},
+        {"picture_mask": PictureMask(regions=(MaskRegion(sequence=5, point="1,2,3,4"),))},
+        {"osd_config": OsdConfig(items=(OsdText(text="x" * 33),))},
+        {"osd_config": OsdConfig(time_type=2)},
+        {"snapshot_config": SnapShotConfig(snap_num=1)},
+        {"snapshot_config": SnapShotConfig(upload_url="http://a/", session_id="s" * 129)},
     ],
 )
 async def test_what_cannot_be_set_is_an_error_and_changes_nothing(
@@ -763,3 +789,44 @@ def test_whatever_is_ordered_the_state_can_be_told(
             assert decode(encode(one, Edition.GB2022)).repairs == ()
         assert where.pan is not None
         assert 0.0 <= where.pan < 360.0
+
+
+async def test_it_may_ask_to_be_watched(gb: Simulation) -> None:
+    async with desk(gb) as room:
+        assert await room.device.ask_to_be_watched(CAMERA)
+        (notice,) = room.of(VideoUploadNotify)
+        assert (notice.device_id, notice.longitude) == (CAMERA, pytest.approx(118.37, abs=0.01))
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ({"to": ALARM_INPUT, "record_cmd": "Record"}, "does not record"),
+        ({"record_cmd": "Record", "stream_number": 1}, "stream 1"),
+        ({"record_cmd": "Perhaps"}, "Perhaps"),
+        ({"guard_cmd": "Perhaps"}, "Perhaps"),
+        ({"alarm_cmd": "Perhaps"}, "Perhaps"),
+    ],
+)
+async def test_a_word_that_means_nothing_is_refused(
+    gb: Simulation, command: dict[str, Any], reason: str
+) -> None:
+    async with desk(gb) as room:
+        (answer,) = await room.ask(control(**command))
+        assert isinstance(answer, DeviceControlResponse)
+        assert answer.result == "ERROR"
+        assert answer.reason is not None
+        assert reason in answer.reason
+
+
+async def test_with_several_cameras_the_device_is_not_one_of_them(gb: Simulation) -> None:
+    both = [channel(), channel("34020000001320000002")]
+    async with desk(gb, channels=both) as room:
+        home = HomePosition(enabled=0)
+        (answer,) = await room.ask(control(to=DEVICE_ID, home_position=home))
+        assert answer.result == "ERROR"  # type: ignore[attr-defined]
+        (presets,) = await room.ask(PresetQuery(sn="2", device_id=DEVICE_ID))
+        assert presets.result == "ERROR"  # type: ignore[attr-defined]
+        order = SnapShotConfig(snap_num=1, upload_url="http://192.0.2.1/", session_id="s" * 32)
+        (answer,) = await room.ask(DeviceConfig(sn="3", device_id=DEVICE_ID, snapshot_config=order))
+        assert answer.result == "ERROR"  # type: ignore[attr-defined]
