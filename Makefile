@@ -77,6 +77,7 @@ interop: .venv/.dev peers ## SIPp, Kamailio, pjsua2, sipsak, tshark, FFmpeg, Ope
 bench: .venv/.dev compiled ## CPU and memory per unit of work; prints figures, asserts nothing
 	$(BIN)/python tests/benchmarks/county.py
 	$(BIN)/python tests/benchmarks/manscdp.py
+	$(BIN)/python tests/benchmarks/sessions.py
 	$(BIN)/python tests/benchmarks/media/media.py
 	$(BIN)/python tests/benchmarks/signalling.py --peers 1000,100000 --compiled $(COMPILED)/bin/python
 	$(BIN)/python -m tests.benchmarks.ten_thousand
