@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sip.endpoint import IncomingInvite, IncomingSubscribe
 from sip.errors import SipError
@@ -18,7 +18,7 @@ from .manscdp.catalog import CatalogResponse
 from .manscdp.codec import decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from sip.endpoint import IncomingRequest
 
@@ -36,6 +36,13 @@ MAX_BUSY = 64
 _UNKNOWN_KEPT = 1000
 
 
+class Served(Protocol):
+    """What serves commands, by their class: a dict is one."""
+
+    def get(self, kind: type[Any], /) -> Callable[[Any], Awaitable[None]] | None:
+        """Return what serves a class of commands; None when nothing does."""
+
+
 class Answers:
     """One role's answers over one link.
 
@@ -46,7 +53,7 @@ class Answers:
     def __init__(
         self,
         link: Link,
-        commands: Mapping[type[Any], Callable[[Any], Awaitable[None]]],
+        commands: Served,
         invite: Callable[[IncomingInvite], Coroutine[Any, Any, None]],
         subscribe: Callable[[IncomingSubscribe, Message], Coroutine[Any, Any, None]] | None = None,
     ) -> None:

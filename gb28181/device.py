@@ -287,7 +287,7 @@ class Device:
         )
         self._answers = Answers(
             self.link,
-            {cls: partial(serve, self) for cls, serve in SERVED.items()},
+            _Served(self),
             self.serving.invite,
             self.subscribers.take,
         )
@@ -557,6 +557,20 @@ class Device:
         await self._end_all("shutdown")
         if self.link is not None:
             await self.link.stop()
+
+
+class _Served:
+    """What serves a command of one device; bound when it is asked for, or each kept 9 KB of it."""
+
+    __slots__ = ("_device",)
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    def get(self, kind: type[Any]) -> Callable[[Any], Awaitable[None]] | None:
+        """Return what serves a class of commands."""
+        serve = SERVED.get(kind)
+        return None if serve is None else partial(serve, self._device)
 
 
 SERVED: Mapping[type[Any], Callable[[Device, Any], Awaitable[None]]] = MappingProxyType(

@@ -52,8 +52,15 @@ def simulate(options: argparse.Namespace) -> int:
     return asyncio.run(_run(options))
 
 
-def settings_of(options: argparse.Namespace, number: int = 0) -> dict[str, Any]:
+def settings_of(
+    options: argparse.Namespace, number: int = 0, disk: Recordings | None = None
+) -> dict[str, Any]:
     """What ``Device`` is given for the device of that number, but for its network.
+
+    Args:
+        options: Of the command line.
+        number: Of the device, from 0.
+        disk: What is on the disks of its channels; a disk of its own when None.
 
     Raises:
         ConfigError: An option makes no sense; the sentence names it.
@@ -67,7 +74,7 @@ def settings_of(options: argparse.Namespace, number: int = 0) -> dict[str, Any]:
         "server_id": options.server_id,
         "domain": options.domain,
         "password": _password(options),
-        "channels": _channels(options, device_id, family),
+        "channels": _channels(options, device_id, family, disk or _disk(options)),
         "nameplate": _nameplate(options, family),
         "edition": _EDITIONS[options.edition] if options.edition else family.edition,
         "expires": options.expires,
@@ -127,8 +134,10 @@ def _nameplate(options: argparse.Namespace, family: Profile) -> Nameplate:
     )
 
 
-def _channels(options: argparse.Namespace, device_id: str, family: Profile) -> list[DeviceChannel]:
-    source, disk = _source(options), _disk(options)
+def _channels(
+    options: argparse.Namespace, device_id: str, family: Profile, disk: Recordings
+) -> list[DeviceChannel]:
+    source = _source(options)
     if options.channels == 1:
         item = _item(device_id, device_id, options.name, family)
         return [DeviceChannel(item=item, source=source, recordings=disk)]
@@ -202,8 +211,10 @@ async def _run(options: argparse.Namespace) -> int:
     habits, ports = profile(options.profile).habits, _ports(options.media_ports)
     ground = Ground(ports=ports, habits=habits, faults=faults, seed=options.seed)
 
+    disk = _disk(options)  # the same for all: what is drawn is drawn once
+
     def add(number: int) -> Member:
-        settings = settings_of(options, number)
+        settings = settings_of(options, number, disk)
 
         def make(network: HabitualNetwork | None) -> Device:
             return Device(**settings, network=network, plane=ground.plane)
