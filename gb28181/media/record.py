@@ -65,8 +65,8 @@ class Mp4Recorder:
     The file begins with the first whole key frame, at time 0; sound before it is dropped. From a
     damaged or discontinuous picture on, everything is left out up to the next key frame. Sound
     keeps its own time: holes are filled with silence (G.711) or left open (AAC). While it is
-    running, the file consists of fragments of at most a second and can be played as it is, even
-    after a crash; closing makes it an ordinary MP4. When the codec, the parameter sets or the
+    running, the file consists of fragments of half a second and can be played as it is, even after
+    a crash, which costs a second at most; closing makes it an ordinary MP4. When the codec, the parameter sets or the
     sound's format change, a new file is begun (``name-2.mp4``).
 
     Everything blocks on the disk; calls from several threads are put in a row.
@@ -381,9 +381,9 @@ class _Mp4File:
 # The interleaver would keep pictures back as long as no sound comes.
 _MP4_OPTIONS = {
     "movflags": "frag_keyframe+empty_moov+delay_moov+default_base_moof+hybrid_fragmented",
-    "frag_duration": "1000000",
+    "frag_duration": "500000",
     "flush_packets": "1",
-    "max_interleave_delta": "1000000",
+    "max_interleave_delta": "500000",
     "video_track_timescale": "90000",
 }
 

@@ -11,6 +11,7 @@ from gb28181.errors import PortsExhausted
 from gb28181.media.plane import MODES, LocalMediaPlane
 from gb28181.testing.clock import VirtualClock
 from gb28181.testing.network import SimulatedNetwork
+from rtp.packetizer import Packetizer
 from rtp.transport import SocketNetwork
 
 HOST = "127.0.0.1"
@@ -111,3 +112,20 @@ async def test_ports_rest_after_use_and_nothing_stays_open() -> None:
         await plane.close()
         assert clock.time() < 6.0
         assert network.leaks() == []
+
+
+async def test_drops_of_the_kernel_are_counted_and_said_once(
+    network: SocketNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    plane = LocalMediaPlane(network, ports=free_range(2), quarantine=0.0)
+    receiver = await plane.open_receiver("udp", host=HOST)
+    packet = Packetizer(ssrc=1).push(bytes(1400), 0)[0]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        while not receiver.statistics.kernel_drops:
+            for _ in range(5000):  # the loop is held up: nobody reads meanwhile
+                sender.sendto(packet, receiver.local)
+    for _ in range(3):
+        receiver.look_at_drops()
+    said = [record for record in caplog.records if "the kernel drops packets" in record.message]
+    assert len(said) == 1
+    await plane.close()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
@@ -356,3 +357,40 @@ def test_full_disk_is_said_and_the_recording_can_be_closed() -> None:
 def _push_all(recorder: Mp4Recorder, units: Iterable[AccessUnit]) -> None:
     for unit in units:
         recorder.push(unit)
+
+
+RECORDER = """
+import sys, time
+from itertools import islice
+from pathlib import Path
+from gb28181.media.record import Mp4Recorder
+from gb28181.media.source import looped, pattern_clip
+from rtp.access_unit import Codec, MediaKind
+
+recorder, clip = Mp4Recorder(Path(sys.argv[1])), pattern_clip(audio=Codec.PCMA)
+pictures = 0
+for unit in islice(looped(clip), 6 * len(clip.units)):
+    recorder.push(unit)
+    pictures += unit.kind is MediaKind.VIDEO
+    if pictures == int(sys.argv[2]):
+        print(pictures, flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pushed", [110, 237])
+def test_a_recorder_that_is_killed_leaves_all_but_the_last_fragment(
+    tmp_path: Path, pushed: int
+) -> None:
+    path = tmp_path / "killed.mp4"
+    with subprocess.Popen(
+        [sys.executable, "-c", RECORDER, str(path), str(pushed)], stdout=subprocess.PIPE
+    ) as recorder:
+        assert recorder.stdout is not None
+        assert recorder.stdout.readline().strip() == str(pushed).encode()
+        recorder.kill()  # SIGKILL: nothing is written any more
+    assert complaints(path) == ""
+    shown = [counter for counter, _ in pictures(path)]
+    assert shown == [number % 100 for number in range(len(shown))]
+    assert len(shown) >= pushed - 26  # a fragment is a second of 25 pictures, and one is held back

@@ -142,6 +142,28 @@ async def test_a_udp_stream_is_relayed_with_its_payload_as_it_came(world: World,
     assert upper.statistics.lost == 0
 
 
+@pytest.mark.parametrize("mode", ["udp", "tcp-active", "tcp-passive"])
+async def test_both_ends_report_to_each_other(world: World, mode: str) -> None:
+    source = await world.source("udp")
+    _, sink, upper = await world.target(mode, ssrc=200)
+    Relay(source.batches, sink, ssrc=200)
+    await world.send(source, list(frames(300)))  # 12 s
+    assert upper.statistics.rtcp >= 2
+    assert sink.statistics.reported_lost == 0
+    assert source.statistics.lost == upper.statistics.lost == 0
+
+
+async def test_sound_beside_the_program_stream_keeps_its_payload_type(world: World) -> None:
+    source = await world.source("udp")
+    got, sink, _ = await world.target("udp", ssrc=200)
+    Relay(source.batches, sink, ssrc=200, payload_type=98)
+    video = list(frames(10))
+    number = parse(video[-1][-1]).sequence_number + 1
+    sound = Packetizer(ssrc=1, payload_type=8, sequence_number=number).push(bytes(160), 5)
+    await world.send(source, [*video, sound])
+    assert [parse(packet).payload_type for packet in got] == [98] * (len(got) - 1) + [8]
+
+
 async def test_a_tcp_stream_is_relayed_over_udp(world: World) -> None:
     source = await world.source("tcp-passive")
     got, sink, _ = await world.target("udp", ssrc=200)
