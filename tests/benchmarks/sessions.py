@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import socket
 from statistics import median
 
@@ -66,6 +67,7 @@ async def measure(calls: int, mode: str) -> dict[Stage, list[float]]:
 
 
 async def main(calls: int) -> None:
+    logging.disable(logging.ERROR)  # a media port in use is told, and tried around
     print(f"{calls} calls each; milliseconds since the INVITE: p50 / p99")
     for mode in MODES:
         times = await measure(calls, mode)
