@@ -67,7 +67,7 @@ def of_message(request: Request, sender_id: str) -> list[str]:
         names.append("times written otherwise")
     if b"<HeartBeat" in body and _ODD_BEAT.search(body):
         names.append("heartbeat parameters that make no sense")
-    if request.from_.uri.user != sender_id:
+    if sender_id not in (request.headers.get("From") or ""):
         names.append("From is not the device")
     written = (request.headers.get("Content-Type") or "").partition(";")[0].strip()
     if written and written not in ("Application/MANSCDP+xml", "application/MANSCDP+xml"):
@@ -93,7 +93,8 @@ def _of_request(request: Request) -> list[str]:
     if request.method in ("REGISTER", "MESSAGE"):
         if request.to_tag:
             names.append("To tag in an initial request")
-        if "rport" not in request.top_via.parameters:
+        # The text, not the address: this is asked of every heartbeat.
+        if "rport" not in (request.headers.get("Via") or ""):
             names.append("Via without rport")
     return names
 
