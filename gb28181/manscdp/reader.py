@@ -225,6 +225,9 @@ class Reader:
             name = local_name(node).lower()
             slot = group.slots.get(name)
         holds = len(node) > 0
+        if holds and slot is not None and slot.is_many and slot.plan is not None:
+            values.setdefault(slot.attribute, []).append(self._item(node, slot.plan, depth))
+            return
         inner = group.groups.get(name)
         if slot is not None and slot.plan is not None and (holds or node.keys()):
             self._block(node, slot, slot.plan, values, depth, unknown)
