@@ -177,7 +177,11 @@ class PacketBatch:
 
     def own(self) -> PacketBatch:
         """Return a batch that stays as it is after the call: itself unless it is borrowed."""
-        return self.copy() if self.is_borrowed else self
+        if not self.is_borrowed:
+            return self
+        kept = self.copy()
+        kept._heads = None  # many may be kept, few are looked at again
+        return kept
 
     def select(self, keep: list[bool]) -> PacketBatch:
         """Return a batch over the same buffer with only the packets marked in ``keep``."""

@@ -51,8 +51,8 @@ class LocalMediaPlane:
         quarantine: Seconds that a port rests after use.
         tick: The gather tick of a real network, for reference; the network is made with it.
         silence: Seconds without RTP after which a receiver ends.
-        keep_group: Whether receivers keep the current group for relays that come late; up to
-            4 MiB a stream.
+        keep_group: Whether receivers keep the current group for relays and readers that come
+            late: up to 4 MiB a stream of packets, and as much of units while somebody reads them.
     """
 
     def __init__(

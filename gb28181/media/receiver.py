@@ -115,7 +115,9 @@ class Receiver:
         is_udp = mode == "udp"
         self.transport = MediaTransport.UDP if is_udp else MediaTransport.TCP
         self.batches: Stream[PacketBatch] = batch_stream(keep_group=keep_group)
-        self.units: Stream[AccessUnit] = unit_stream(pause=None if is_udp else self._set_paused)
+        self.units: Stream[AccessUnit] = unit_stream(
+            keep_group=keep_group, pause=None if is_udp else self._set_paused
+        )
         self.units.on_first_reader = self._replay
         self.closed: asyncio.Future[None] = self._loop.create_future()
         """Done when the receiver has ended; the exception is the cause."""

@@ -66,8 +66,8 @@ class Mp4Recorder:
     damaged or discontinuous picture on, everything is left out up to the next key frame. Sound
     keeps its own time: holes are filled with silence (G.711) or left open (AAC). While it is
     running, the file consists of fragments of half a second and can be played as it is, even after
-    a crash, which costs a second at most; closing makes it an ordinary MP4. When the codec, the parameter sets or the
-    sound's format change, a new file is begun (``name-2.mp4``).
+    a crash, which costs a second at most; closing makes it an ordinary MP4. When the codec, the
+    parameter sets or the sound's format change, a new file is begun (``name-2.mp4``).
 
     Everything blocks on the disk; calls from several threads are put in a row.
     """

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 GROUP_BYTES = 4 * 1024 * 1024
 """What the cache of the current group may hold. A longer group is not cached at all."""
-GROUP_ITEMS = 500
+GROUP_ITEMS = 2000
 """How many items the cache of the current group may hold."""
 
 logger = logging.getLogger("gb28181.media")
@@ -299,7 +299,9 @@ class Reader(Generic[T]):
         self._changed.set()
 
 
-def unit_stream(*, pause: Callable[[bool], None] | None = None) -> Stream[AccessUnit]:
+def unit_stream(
+    *, keep_group: bool = True, pause: Callable[[bool], None] | None = None
+) -> Stream[AccessUnit]:
     """Make a stream of access units, whose groups begin at key frames.
 
     Audio begins a group only while no video has been seen.
@@ -308,6 +310,7 @@ def unit_stream(*, pause: Callable[[bool], None] | None = None) -> Stream[Access
         starts=_UnitGroups().starts,
         measure=lambda unit: len(unit.data),
         mark=lambda unit: replace(unit, is_discontinuous=True),
+        keep_group=keep_group,
         pause=pause,
     )
 
