@@ -47,7 +47,7 @@ from .publisher import CatalogPublisher
 from .registration import RegistrationConfig, RegistrationState
 from .serving import DeviceChannel, Outgoing, Serving
 from .station import DEFAULT_MEDIA_PORTS, Station
-from .wire.network import HabitualNetwork, SystemNetwork
+from .wire.network import HabitualNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -157,8 +157,9 @@ class Device:
             ConfigError: ``server`` is no address.
         """
         require_address(server, "server")
+        self._habitual: HabitualNetwork | None = None
         if habits is not None and habits.names:
-            network = HabitualNetwork(network or SystemNetwork(), habits, seed=seed)
+            network = self._habitual = HabitualNetwork(network, habits, seed=seed)
         self.id = device_id
         self.nameplate = nameplate or Nameplate()
         self.edition = edition
@@ -298,6 +299,8 @@ class Device:
     async def stop(self) -> None:
         """End the sessions, unregister, close everything. Idempotent."""
         await self.station.stop(self._goodbye)
+        if self._habitual is not None:
+            self._habitual.close()
 
     async def __aenter__(self) -> Device:
         await self.start()

@@ -78,12 +78,17 @@ class HabitualNetwork:
     """
 
     def __init__(
-        self, inner: RoleNetwork, habits: Habits, *, faults: Faults | None = None, seed: int = 0
+        self,
+        inner: RoleNetwork | None,
+        habits: Habits,
+        *,
+        faults: Faults | None = None,
+        seed: int = 0,
     ) -> None:
         """Bend what passes.
 
         Args:
-            inner: Opens the sockets.
+            inner: Opens the sockets; a network of its own, the system's, when None.
             habits: How the family behaves.
             faults: What befalls this device.
             seed: Decides what is lost, repeated and late.
@@ -96,7 +101,8 @@ class HabitualNetwork:
         self.is_silent = False
         """Dead without a word: nothing comes in or goes out."""
         self.random = random.Random(seed)
-        self._inner = inner
+        self._own = SystemNetwork() if inner is None else None
+        self._inner: RoleNetwork = inner or self._own  # type: ignore[assignment]  # one is there
         self._seed = seed
         self._sockets: list[_Datagrams] = []
 
@@ -145,10 +151,9 @@ class HabitualNetwork:
         return self.faults.address or self._inner.address_towards(remote)
 
     def close(self) -> None:
-        """Close the media sockets, where the inner network wants that."""
-        close = getattr(self._inner, "close", None)
-        if close is not None:
-            close()
+        """Close the media sockets of its own network; another's are its owner's."""
+        if self._own is not None:
+            self._own.close()
 
     def media_bend(self) -> MediaBend:
         """The bending of one more stream."""
