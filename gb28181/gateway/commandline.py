@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gb28181.gateway")
 
 OK, FAILED, USAGE = 0, 1, 2
+_TOLD = ("stages", "last status", "advertised", "answered address", "source", "second try")
+"""What of the evidence is shown when a session failed; the control socket gives all of it."""
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -161,6 +163,9 @@ def _ask(work: Coroutine[Any, Any, int]) -> int:
         return asyncio.run(work)
     except ControlFailed as error:
         print(f"gb28181: {error}", file=sys.stderr)
+        for name in _TOLD:
+            if name in error.evidence:
+                print(f"  {name}: {error.evidence[name]}", file=sys.stderr)
         return USAGE if error.code == "not-running" else FAILED
 
 

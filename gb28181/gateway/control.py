@@ -1,7 +1,8 @@
 """The control socket: a Unix socket with one JSON object a line, for the command line.
 
 A request is ``{"verb": ..., ...}``. Answers are any number of ``{"progress": ...}`` and one
-``{"result": ...}`` or ``{"error": {"code": ..., "sentence": ...}}``.
+``{"result": ...}`` or ``{"error": {"code": ..., "sentence": ...}}``; that of a session that failed
+has its ``stage`` and ``evidence``, too.
 """
 
 from __future__ import annotations
@@ -100,7 +101,10 @@ class ControlServer:
         try:
             return {"result": await _while_connected(verb(request, progress), reader)}
         except SessionLost as lost:
-            return _error(lost.cause.code, lost.cause.sentence)
+            cause = lost.cause
+            return _error(
+                cause.code, cause.sentence, stage=cause.stage, evidence=dict(cause.evidence)
+            )
         except (Gb28181Error, OSError) as error:
             return _error(type(error).__name__, str(error))
 
@@ -129,16 +133,18 @@ async def _answers(path: Path) -> bool:
     return True
 
 
-def _error(code: str, sentence: str) -> Json:
-    return {"error": {"code": code, "sentence": sentence}}
+def _error(code: str, sentence: str, **more: object) -> Json:
+    return {"error": {"code": code, "sentence": sentence, **more}}
 
 
 class ControlFailed(Gb28181Error):
     """The gateway answered a verb with an error, or does not run."""
 
-    def __init__(self, code: str, sentence: str) -> None:
+    def __init__(self, code: str, sentence: str, *, evidence: dict[str, str] | None = None) -> None:
         super().__init__(sentence)
         self.code = code
+        self.evidence = evidence or {}
+        """What was seen of a session that failed."""
 
 
 async def call(path: Path, verb: str, **arguments: object) -> Json:
@@ -171,7 +177,8 @@ async def converse(path: Path, verb: str, **arguments: object) -> AsyncIterator[
         while line := await reader.readline():
             message = json.loads(line)
             if "error" in message:
-                raise ControlFailed(message["error"]["code"], message["error"]["sentence"])
+                told = message["error"]
+                raise ControlFailed(told["code"], told["sentence"], evidence=told.get("evidence"))
             yield message
             if "result" in message:
                 return

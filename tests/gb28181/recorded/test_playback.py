@@ -56,6 +56,15 @@ async def ends_clean(gb: Simulation, world: Recorder) -> None:
     assert gb.leaks() == []
 
 
+def rtcp_to(gb: Simulation, world: Recorder) -> list[bytes]:
+    """The RTCP packets that have gone to the device."""
+    return [
+        packet.data
+        for packet in gb.network.trace
+        if packet.destination[0] == world.device.host.address and packet.data[1:2] == b"\xc9"
+    ]
+
+
 # Straight through -----------------------------------------------------------------------------
 
 
@@ -181,7 +190,11 @@ async def test_a_minute_of_pause_loses_nothing(
         await gb.advance(1)
         before = len(pictures)
         at = tape.position
+        reports = tape.statistics.packets, len(rtcp_to(gb, world))
         await gb.advance(60)
+        assert tape.statistics.packets == reports[0]
+        if mode == "udp":  # a sender that hears nothing may take its receiver for dead
+            assert len(rtcp_to(gb, world)) - reports[1] >= 11
         assert len(pictures) == before
         assert tape.position == at
         await tape.resume()
