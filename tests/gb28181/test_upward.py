@@ -167,3 +167,27 @@ async def test_an_alarm_input_that_no_catalogue_lists_is_told_with_its_device(
     await gb.advance(seconds=1)
     (alarm,) = world.heard(gb, Alarm)
     assert alarm.notify.device_id == source
+
+
+async def test_the_200_to_an_upper_of_2016_has_a_body(gb: Simulation) -> None:  # 2016 J.18 to J.22
+    world = await build(gb, edition=Edition.GB2016)
+    gb.network.trace.clear()
+    assert (await world.below.subscribe_alarms()).state == "accepted"
+    assert (await world.below.subscribe_position(5)).state == "accepted"
+    said = [
+        one.data
+        for one in gb.network.trace
+        if one.data.startswith(b"SIP/2.0 200") and b"SUBSCRIBE\r\n" in one.data
+    ]
+    assert [b"<Result>OK</Result>" in data for data in said] == [True, True]
+
+
+async def test_an_alarm_that_the_upper_did_not_ask_for_is_not_told(gb: Simulation) -> None:
+    world = await build(gb)
+    await world.below.subscribe_alarms(target=OUTER)
+    await world.camera.role.raise_alarm(world.camera.role.id, method="2")
+    await gb.advance(seconds=2)
+    assert world.heard(gb, Alarm) == []
+    await world.camera.role.raise_alarm(world.inner, method="5", alarm_type="2")
+    await gb.advance(seconds=2)
+    assert len(world.heard(gb, Alarm)) == 1
