@@ -19,6 +19,7 @@ from .events import (
     StatusChanged,
     UnknownCommand,
 )
+from .identifiers import IdKind, kind_of
 from .manscdp.alarm import AlarmNotify
 from .manscdp.catalog import CatalogNotify, CatalogResponse
 from .manscdp.codec import Decoded, decode
@@ -265,7 +266,8 @@ class Inbox:
 
     def _faults(self, device: RemoteDevice, faulty: frozenset[str]) -> None:
         """A heartbeat names the devices below that do not work (A.2.5.2); the change is told."""
-        known, device.faulty = device.faulty, frozenset(sorted(faulty)[:_FAULTS_KEPT])
+        codes = sorted(one for one in faulty if kind_of(one) is not IdKind.UNKNOWN)
+        known, device.faulty = device.faulty, frozenset(codes[:_FAULTS_KEPT])
         changes = [(one, "DEFECT") for one in sorted(device.faulty - known)]
         changes += [(one, "ON") for one in sorted(known - device.faulty)]
         for channel_id, status in changes:

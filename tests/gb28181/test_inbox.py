@@ -255,7 +255,7 @@ async def test_a_heartbeat_that_names_faulty_cameras_tells_once_and_when_they_ar
     gb: Simulation, answering: Make
 ) -> None:
     device = await answering()
-    faulty = KeepaliveNotify(sn="1", device_id=device.id, status="ERROR", faulty=(CAMERA,))
+    faulty = KeepaliveNotify(sn="1", device_id=device.id, status="ERROR", faulty=(CAMERA, "东门"))
     told = await news(gb, device, faulty, StatusChanged)
     assert (told.channel_id, told.status) == (CAMERA, "DEFECT")
     assert device.remote.faulty == {CAMERA}
