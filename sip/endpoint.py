@@ -175,8 +175,8 @@ class SipEndpoint:
     async def serve(self, handler: Callable[[IncomingRequest], None]) -> None:
         """Call a function with each request of ``requests()`` until the endpoint is closed.
 
-        It is called while the request is being read, without a turn of the loop between: that costs
-        a third less. What it raises is logged and counted, and leaves its request unanswered.
+        It is called while the request is being read, which saves the turns of the loop between.
+        What it raises is logged and counted, and leaves its request unanswered.
         """
         await self._inbox.serve(handler)
 
