@@ -130,7 +130,8 @@ def _losses(case: Case, sent: str, said: str, arrived: str) -> str:
     if case.work == "ingest":
         return text + " ".join(said.split())
     if case.mode == "tcp":
-        missing = size + 2 * packets - _number("tcp_bytes", arrived)
+        # What is more than was sent are the RTCP reports between the packets.
+        missing = max(0, size + 2 * packets - _number("tcp_bytes", arrived))
         return text + f"{missing} of {size} bytes lost; {' '.join(said.split())}"
     missing = packets - _number("udp_pkts", arrived)
     return text + f"{missing} of {packets} packets lost; {' '.join(said.split())}"
