@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from gb28181.platform import Platform
 from gb28181.serving import ServingHabits
 from gb28181.testing.simulation import SimulatedDevice, Simulation
 
+HERE = Path(__file__).parent
 START = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
 
 
@@ -75,6 +77,15 @@ class Recorders:
             channel=platform.channel(camera.channels[0]),
             disk=disk,
         )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow form to ``make test-sessions``, which asks for it by its mark."""
+    if "slow" in config.getoption("markexpr"):
+        return
+    left = [one for one in items if HERE in one.path.parents and one.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [one for one in items if one not in left]
 
 
 def at(seconds: float) -> datetime:
