@@ -144,8 +144,9 @@ class TsDemuxer:
                 track = self._video if codec.kind is MediaKind.VIDEO else self._audio
                 track.declare(codec)
             place += 5 + ((table[place + 3] & 0x0F) << 8 | table[place + 4])
-        if kinds:
+        if kinds and kinds != self._kinds:
             self._kinds = kinds
+            self._open.clear()
 
 
 def is_transport(payload: bytes) -> bool:

@@ -73,6 +73,19 @@ def test_a_lost_packet_damages_one_picture_and_those_after_it_come() -> None:
     assert any(unit.is_discontinuous for unit in pictures[1:])
 
 
+def test_a_map_that_names_other_streams_ends_those_before() -> None:
+    stream = written("libx264")
+    units, subject = [], TsDemuxer()
+    for at in range(0, len(stream), SIZE):
+        packet = bytearray(stream[at : at + SIZE])
+        if at > len(stream) // 2:
+            place = packet.find(b"\x1b\xe1\x00")  # H.264 is at 0x100
+            packet[place + 2 : place + 3] = b"\x07" if place >= 0 else packet[place + 2 : place + 3]
+        units += subject.push(bytes(packet), timestamp=at)
+    assert 10 < sum(unit.kind is MediaKind.VIDEO for unit in units) < 40
+    subject.flush()
+
+
 def test_what_is_no_transport_stream_is_not_taken_for_one() -> None:
     assert not is_transport(b"")
     assert not is_transport(b"\x47" + bytes(186))
