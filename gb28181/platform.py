@@ -104,6 +104,7 @@ class Platform:
         media_timeout: float = 10.0,
         silence: float = 30.0,
         linger: float = 5.0,
+        downloads_at_once: int = 2,
         asks_catalog: bool = True,
         catalog_interval: float = 3600.0,
         subscribes_to: Callable[[str], bool] | None = None,
@@ -133,6 +134,7 @@ class Platform:
             media_timeout: Seconds from ACK to the first packet.
             silence: Seconds without media after which a session ends.
             linger: Seconds from the last reader to BYE.
+            downloads_at_once: Of one device; more wait for their turn.
             asks_catalog: Whether the catalogue is asked for when a device comes online, and again.
             catalog_interval: Seconds after which it is asked for again.
             subscribes_to: To whose catalogue we subscribe, by device id; to platforms' when None.
@@ -180,6 +182,7 @@ class Platform:
             answer_timeout=answer_timeout,
             media_timeout=media_timeout,
             linger=linger,
+            downloads_at_once=downloads_at_once,
         )
         self.talks = Talks(self)
         self.watch = Watch(self.devices, self.registrar.devices_at, self._now)
