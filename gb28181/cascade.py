@@ -12,6 +12,7 @@ from sip.errors import CallCancelled, SipError
 
 from .addresses import require_address
 from .answers import Answers
+from .archived import Archived
 from .device import Nameplate
 from .dispatch import request_user_of, to_user_of, user_of
 from .downward import FORWARDED, Downward
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from sip.endpoint import IncomingCall, IncomingInvite, IncomingRequest, IncomingSubscribe
 
+    from .archived import RecordingArchive
     from .manscdp.schema import Message
     from .media.relay import MediaSink
     from .media.session import MediaSession
@@ -117,6 +119,7 @@ class Cascade:
         share: Share | None = None,
         *,
         nameplate: Nameplate | None = None,
+        archive: RecordingArchive | None = None,
     ) -> None:
         """Prepare the link; nothing is sent before it is entered.
 
@@ -125,6 +128,7 @@ class Cascade:
             upper: Where to register.
             share: Which channels, under which ids.
             nameplate: How we present ourselves in DeviceInfo and as the root of the tree.
+            archive: Recordings of our own, which go up beside those of the cameras' disks.
 
         Raises:
             ConfigError: The upper's ``server`` is no address.
@@ -138,6 +142,15 @@ class Cascade:
         self.forwarding = Forwarding(
             platform.sessions, platform.station, self.share, name=upper.id, edition=upper.edition
         )
+        self.archived: Archived | None = None
+        if archive is not None:
+            self.archived = Archived(
+                archive,
+                platform.station,
+                own_id=platform.id,
+                upper_id=upper.id,
+                edition=upper.edition,
+            )
         self.publisher = CatalogPublisher(platform.id, self._tree, edition=upper.edition)
         self._answers: Answers | None = None
         self._work: list[asyncio.Task[None]] = []
@@ -185,6 +198,7 @@ class Cascade:
             self._answers,
             edition=self.upper.edition,
             name=self.upper.id,
+            own_records=self.archived.find if self.archived else None,
         )
         self.upward = Upward(
             self.platform,
@@ -212,6 +226,8 @@ class Cascade:
         for viewer in tuple(self.viewers):
             await viewer.call.bye(reason="shutdown", timeout=2.0)
         await self.forwarding.end("shutdown", timeout=2.0)
+        if self.archived is not None:
+            await self.archived.end("shutdown", timeout=2.0)
         await self.link.stop()
         self.platform.station.dispatcher.detach(self)
         knows = self.platform.station.knows
@@ -262,7 +278,7 @@ class Cascade:
             return False
         if incoming.call is not None:
             is_live = any(viewer.call is incoming.call for viewer in self.viewers)
-            return is_live or self.forwarding.has(incoming.call)
+            return is_live or self._plays_own(incoming) or self.forwarding.has(incoming.call)
         if not self.link.is_from_server(incoming.flow):
             return False
         port = incoming.flow.remote[1]
@@ -270,9 +286,14 @@ class Cascade:
 
     def handle(self, incoming: IncomingRequest) -> Coroutine[Any, Any, None] | None:
         """Serve one request of the upper."""
+        if self.archived is not None and self._plays_own(incoming):
+            return self.archived.control(incoming)
         if incoming.method == "INFO":
             return self.forwarding.control(incoming)
         return self._require_answers().handle(incoming)
+
+    def _plays_own(self, incoming: IncomingRequest) -> bool:
+        return self.archived is not None and self.archived.has(incoming.call)
 
     async def _catalog(self, query: CatalogQuery) -> None:
         items = [replace(item, event=None) for item in subtree(self._tree(), query.device_id)]
@@ -368,12 +389,18 @@ class Cascade:
         subject = Subject.parse(incoming.request.headers.get("Subject"))
         lease: StreamLease | None = None
         tape: MediaSession | None = None
+        kept: JudgedOffer | None = None
         try:
             with _given_up_on_cancel(incoming):
-                channel_id = self._asked_channel(incoming, subject)
+                channel_id, item = self._asked_channel(incoming, subject)
                 offer = judge_offer(incoming.request, sessions=LIVE | HISTORY)
                 await self._replace(subject)
-                if offer.is_history:
+                is_online = self.platform.channel_online(channel_id)
+                if offer.is_history and await self._is_own(channel_id, offer, is_online=is_online):
+                    kept = offer
+                elif not is_online:
+                    raise Declined(480, f"{item.device_id} is offline")
+                elif offer.is_history:
                     tape = await self._within(self.forwarding.pull(channel_id, offer), channel_id)
                 else:
                     lease = await self._pull(channel_id, offer)
@@ -382,6 +409,9 @@ class Cascade:
             incoming.reject(
                 declined.status, headers=[("Warning", f'399 gb28181 "{_quotable(declined)}"')]
             )
+            return
+        if kept is not None and self.archived is not None:
+            await self.archived.invite(incoming, item, channel_id, kept)
             return
         if tape is not None:
             await self.forwarding.serve(incoming, offer, subject, tape)
@@ -392,14 +422,18 @@ class Cascade:
         finally:
             lease.release()
 
-    def _asked_channel(self, incoming: IncomingInvite, subject: Subject) -> str:
+    async def _is_own(self, channel_id: str, offer: JudgedOffer, *, is_online: bool) -> bool:
+        if self.archived is None:
+            return False
+        return await self.archived.serves(channel_id, offer, is_online=is_online)
+
+    def _asked_channel(self, incoming: IncomingInvite, subject: Subject) -> tuple[str, CatalogItem]:
+        """The channel that is meant: its own id, and its line as the upper knows it."""
         asked = (request_user_of(incoming), to_user_of(incoming), subject.sender_id)
         for published_id in asked:
-            if self._own_item(published_id) is not None:
-                own_id = self.share.ids.own(published_id)
-                if not self.platform.channel_online(own_id):
-                    raise Declined(480, f"{published_id} is offline")
-                return own_id
+            item = self._own_item(published_id)
+            if item is not None:
+                return self.share.ids.own(published_id), replace(item, device_id=published_id)
         raise Declined(404, f"{asked[0]} is not shared on this link")
 
     async def _replace(self, subject: Subject) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from .archived import beyond
 from .errors import Gb28181Error, MalformedCommand
 from .identifiers import IdKind, kind_of
 from .manscdp.commands import BY_NAME
@@ -22,7 +24,7 @@ from .manscdp.ptz_state import (
     HomePositionQuery,
     PtzPositionQuery,
 )
-from .manscdp.record import RecordInfoQuery, RecordInfoResponse
+from .manscdp.record import RecordInfoQuery, RecordInfoResponse, RecordItem
 from .manscdp.schema import plan_of
 from .manscdp.storage import SdCardStatusQuery
 from .manscdp.values import INTEGER
@@ -32,8 +34,6 @@ from .settings import are_told, wanted_blocks
 from .share import TreeStyle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .answers import Answers
     from .edition import Edition
     from .exchange import ExchangeResult
@@ -58,6 +58,8 @@ FORWARDED: tuple[type[Any], ...] = (
 )
 """What goes down to the camera's device; the rest is answered by ourselves."""
 
+OwnRecords = Callable[[RecordInfoQuery, str], Awaitable[list[RecordItem]]]
+
 ANSWER_WITHIN = 10.0
 """Seconds for a device's answer in one message; then the upper gets Result ERROR (07 section 7)."""
 _IDS = ("device_id", "device_id2", "recorder_id", "record_location")
@@ -75,7 +77,14 @@ class Downward:
     """
 
     def __init__(
-        self, platform: Platform, share: Share, answers: Answers, *, edition: Edition, name: str
+        self,
+        platform: Platform,
+        share: Share,
+        answers: Answers,
+        *,
+        edition: Edition,
+        name: str,
+        own_records: OwnRecords | None = None,
     ) -> None:
         """Take what stands on both sides.
 
@@ -85,6 +94,7 @@ class Downward:
             answers: Sends upward.
             edition: What the upper speaks.
             name: Of the upper, for the log.
+            own_records: Finds what we have recorded of a channel ourselves.
         """
         self.sessions: OrderedDict[str, None] = OrderedDict()
         self._platform = platform
@@ -92,6 +102,7 @@ class Downward:
         self._answers = answers
         self._edition = edition
         self._name = name
+        self._own_records = own_records
         self._moving: dict[str, RemoteDevice] = {}
 
     async def take(self, command: Message) -> None:
@@ -104,6 +115,9 @@ class Downward:
             return
         passed = self._mapped(command, self._platform.commands.next_sn(), self._share.ids.own)
         self._note(command, passed, owner)
+        if isinstance(command, RecordInfoQuery) and self._own_records is not None:
+            await self._search_both(command, passed, owner, self._own_records)
+            return
         try:
             if is_answered(command):
                 await self._bring(command, await self._ask(owner, passed))
@@ -143,6 +157,32 @@ class Downward:
             return f"{command.device_id} may not be controlled"
         lacking = lacking_in(command, owner.edition)
         return f"{lacking} is not in edition {owner.edition.version} of the device" * bool(lacking)
+
+    async def _search_both(
+        self, command: RecordInfoQuery, passed: Message, owner: RemoteDevice, own: OwnRecords
+    ) -> None:
+        """Tell what we have recorded ourselves, and what only the camera's disk has."""
+        kept = await own(command, passed.device_id)
+        brought: list[RecordItem] = []
+        try:
+            result = await self._ask(owner, passed)
+        except (Gb28181Error, TimeoutError) as error:
+            logger.info("%s: %s to %s: %s", self._name, command.cmd_type, owner.id, error)
+            if not kept:
+                await self._refuse(command, str(error) or "no answer in time")
+                return
+        else:
+            parts = [part for part in result.parts if isinstance(part, RecordInfoResponse)]
+            brought = [
+                item
+                for part in parts
+                for item in self._mapped(part, command.sn, self._share.ids.published).items  # type: ignore[attr-defined]
+            ]
+        items = sorted([*kept, *beyond(brought, kept)], key=lambda one: one.start_time or "")
+        answer = RecordInfoResponse(
+            sn=command.sn, device_id=command.device_id, sum_num=len(items), items=()
+        )
+        await self._answers.send_pages(answer, items, tries=2)
 
     async def _ask(self, owner: RemoteDevice, passed: Message) -> ExchangeResult:
         commands = self._platform.commands

@@ -182,7 +182,7 @@ class Gateway:
             ptz=section.ptz,
         )
         nameplate = Nameplate(name=self.config.platform.name, model="gateway")
-        return Cascade(self.platform, upper, share, nameplate=nameplate)
+        return Cascade(self.platform, upper, share, nameplate=nameplate, archive=self.archive)
 
     def _media_mode(self, device_id: str) -> str:
         device = self._devices.get(device_id)
