@@ -31,7 +31,7 @@ M = TypeVar("M")
 REQUEST_TIMEOUT = 10.0
 """Seconds for the SIP answer of a MESSAGE (decision, spec 02 section 12)."""
 PROBE_TIMEOUT = 8.0
-"""Seconds that a silent device has to show that it is there."""
+"""Seconds that a silent device has at most to show that it is there."""
 ANSWER_IDLE = 10.0
 """Seconds for the business answer."""
 PART_IDLE = 30.0
@@ -118,12 +118,12 @@ class Commands:
             return response
         raise AssertionError("the second try returns or raises")
 
-    async def is_alive(self, device_id: str, flow: Flow) -> bool:
-        """Whether a device answers OPTIONS, be it by saying that it has no such method."""
+    async def is_alive(self, device_id: str, flow: Flow, *, within: float) -> bool:
+        """Whether a device answers OPTIONS in time, be it by saying that it has no such method."""
         request = Request("OPTIONS", f"sip:{device_id}@{authority(flow)}", self._fields(device_id))
         try:
             response = await self._platform.station.endpoint.request(
-                request, flow, timeout=PROBE_TIMEOUT
+                request, flow, timeout=within
             )
         except (TransactionTimeout, FlowFailed):
             return False
