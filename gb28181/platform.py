@@ -437,9 +437,12 @@ class Platform:
                 self._doubted.discard(event.binding.device_id)
             case Revived():
                 self._came(self.device(event.binding.device_id))
-            case Offline(cause=OfflineCause.SILENT):
-                self._doubt(event)
             case Offline():
+                if event.cause is OfflineCause.SILENT:
+                    self.watch.silence(event.binding.device_id)
+                    if self.device(event.binding.device_id).quirks.asks_the_silent:
+                        self._doubt(event)
+                        return
                 self._doubted.discard(event.binding.device_id)
                 self._went(event)
             case Refreshed() | Moved():
@@ -472,7 +475,6 @@ class Platform:
         """Ask a silent device once whether it is there: some send no heartbeats, and do answer."""
         device_id, flow = event.binding.device_id, event.binding.flow
         self._doubted.add(device_id)
-        self.watch.silence(device_id)
 
         async def ask() -> None:
             # Short against what it had already: 9.6 knows of no second chance.

@@ -66,6 +66,12 @@ class Quirks:
 
     Seen: 4G cameras and recorders that never register again (wvp-GB28181-pro pull request 2235).
     """
+    asks_the_silent: bool = False
+    """Ask a device whose heartbeats stop by OPTIONS before it counts as offline.
+
+    The standard knows of no second chance (9.6). Seen: Hikvision firmware of 2022 registers at a
+    platform of 2016 and sends no heartbeat (wvp-GB28181-pro issue 2006).
+    """
     voice_targets: tuple[str, ...] = ("output", "channel", "device")
     """Whom a Broadcast names, in order of trying: a voice output, the camera, the device.
 
@@ -86,7 +92,7 @@ class Quirks:
 _FAMILIES: Mapping[str, Quirks] = MappingProxyType(
     {
         "dahua": Quirks(stream_attribute="streamprofile"),
-        "hikvision": Quirks(stream_attribute="stream"),
+        "hikvision": Quirks(stream_attribute="stream", asks_the_silent=True),
         "huawei": Quirks(outlives_expiry=True, follows_address=True),
         "mercury": Quirks(stream_attribute="streamMode"),
         "tp-link": Quirks(stream_attribute="streamMode"),

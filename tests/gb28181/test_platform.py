@@ -363,7 +363,9 @@ async def test_an_endpoint_that_closes_under_the_platform_is_its_death(gb: Simul
 
 async def test_a_device_that_sends_no_heartbeats_and_answers_stays_online(gb: Simulation) -> None:
     """Hikvision DS-2SE3C144 registers at a 2016 platform and sends none."""
-    platform = await gb.platform(asks_catalog=False)
+    platform = await gb.platform(
+        asks_catalog=False, quirks_for=lambda device_id: Quirks(asks_the_silent=True)
+    )
     camera = await gb.scripted()
 
     async def obey(incoming: IncomingRequest) -> None:
@@ -378,12 +380,18 @@ async def test_a_device_that_sends_no_heartbeats_and_answers_stays_online(gb: Si
     assert sum(isinstance(event, DeviceOnline) for event in gb.events) == 1
 
 
-async def test_a_device_that_knows_us_no_more_is_offline(gb: Simulation) -> None:
-    await gb.platform(asks_catalog=False)
+@pytest.mark.parametrize("asked", [False, True])
+async def test_a_device_without_heartbeats_is_offline_also_when_it_answers_others(
+    gb: Simulation, asked: bool
+) -> None:
+    """9.6 knows of no second chance; with the quirk only a device that answers has one."""
+    await gb.platform(
+        asks_catalog=False, quirks_for=lambda device_id: Quirks(asks_the_silent=asked)
+    )
     camera = await gb.scripted()
 
     async def disown(incoming: IncomingRequest) -> None:
-        incoming.respond(404)
+        incoming.respond(404 if asked else 200)
 
     camera.on_message = disown
     await camera.register()
