@@ -33,7 +33,6 @@ from .media.answer import (
     answer_to,
     judge_offer,
 )
-from .media.relay import Relay
 from .publisher import CatalogPublisher
 from .registration import RegistrationConfig, RegistrationState, StateChanged
 from .share import Share, subtree
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
 
     from .archived import RecordingArchive
     from .manscdp.schema import Message
-    from .media.relay import MediaSink
+    from .media.ends import Relaying, RelaySink
     from .media.session import MediaSession
     from .platform import Platform
     from .ssrc import Ssrc
@@ -100,8 +99,8 @@ class UpperViewer:
     subject: Subject
     call: IncomingCall
     lease: StreamLease
-    sink: MediaSink
-    relay: Relay
+    sink: RelaySink
+    relay: Relaying
 
 
 class Cascade:
@@ -467,11 +466,14 @@ class Cascade:
         lease: StreamLease,
     ) -> None:
         station, ssrcs = self.platform.station, self.platform.sessions.ssrcs
+        source = lease.session.receiver
         # Another domain's SSRC is chosen by us, the called one (2016 F, 2022 G note 16 b).
         ssrc: Ssrc | None = None
         try:
             ssrc = ssrcs.lease()
-            sink = await station.plane.open_sink(offer.mode, host="0.0.0.0", remote=offer.remote)
+            sink = await station.plane.open_relay_sink(
+                source, offer.mode, host="0.0.0.0", remote=offer.remote
+            )
         except (Gb28181Error, OSError) as error:
             logger.warning("%s: no resources for %s: %s", self.upper.id, channel_id, error)
             if ssrc is not None:
@@ -487,10 +489,7 @@ class Cascade:
                 ssrc=ssrc,
             )
             call = await incoming.accept(body=answer.to_bytes())
-            relay = Relay(
-                lease.session.receiver.batches, sink,
-                ssrc=ssrc, payload_type=offer.payload.number,
-            )  # fmt: skip
+            relay = station.plane.relay(source, sink, ssrc=ssrc, payload_type=offer.payload.number)
             await self._relay(UpperViewer(channel_id, subject, call, lease, sink, relay))
         except (CallCancelled, SipError) as error:
             logger.info("%s: session of %s not set up: %s", self.upper.id, channel_id, error)

@@ -111,6 +111,10 @@ class MediaConnectionLost(MediaTimeout):
     """The TCP connection that carried media has broken."""
 
 
+class MediaWorkerLost(MediaTimeout):
+    """The process that the media was in has died; it is started again."""
+
+
 class SessionLost(Gb28181Error):
     """A media session could not be set up, or has ended without being asked to."""
 

@@ -23,7 +23,6 @@ from .mansrtsp import (
 )
 from .media.answer import answer_to
 from .media.plan import SessionKind
-from .media.relay import Relay
 from .media.stages import Reason
 from .recorded import Wanted
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
     from .edition import Edition
     from .media.answer import JudgedOffer, Subject
-    from .media.relay import MediaSink
+    from .media.ends import Relaying, RelaySink
     from .media.session import MediaSession
     from .sessions import Sessions
     from .share import Share
@@ -57,8 +56,8 @@ class ForwardedTape:
     subject: Subject
     call: IncomingCall
     session: MediaSession
-    sink: MediaSink
-    relay: Relay
+    sink: RelaySink
+    relay: Relaying
 
 
 class Forwarding:
@@ -122,12 +121,12 @@ class Forwarding:
         """Answer the upper, and pass on until one side ends it. The session ends with it."""
         ssrcs = self._sessions.ssrcs
         ssrc: Ssrc | None = None
-        sink: MediaSink | None = None
+        sink: RelaySink | None = None
         try:
             # Another domain's SSRC is chosen by us, the called one (2016 F, 2022 G note 16 b).
             ssrc = ssrcs.lease(historical=True)
-            sink = await self._station.plane.open_sink(
-                offer.mode, host="0.0.0.0", remote=offer.remote
+            sink = await self._station.plane.open_relay_sink(
+                session.receiver, offer.mode, host="0.0.0.0", remote=offer.remote
             )
             await self._accept(incoming, offer, subject, session, sink, ssrc)
         except (CallCancelled, SipError) as error:
@@ -148,7 +147,7 @@ class Forwarding:
         offer: JudgedOffer,
         subject: Subject,
         session: MediaSession,
-        sink: MediaSink,
+        sink: RelaySink,
         ssrc: Ssrc,
     ) -> None:
         answer = answer_to(
@@ -159,7 +158,9 @@ class Forwarding:
             ssrc=ssrc,
             size=session.announced_size,
         )
-        relay = Relay(session.receiver.batches, sink, ssrc=ssrc, payload_type=offer.payload.number)
+        relay = self._station.plane.relay(
+            session.receiver, sink, ssrc=ssrc, payload_type=offer.payload.number
+        )
         try:
             call = await self._acknowledged(incoming, answer.to_bytes())
             tape = ForwardedTape(session.channel_id, subject, call, session, sink, relay)
@@ -273,7 +274,7 @@ def _note(tape: ForwardedTape, body: bytes) -> None:
         tape.session.pause(isinstance(request, Pause))
 
 
-def _renumbered(body: bytes, relay: Relay) -> bytes:
+def _renumbered(body: bytes, relay: Relaying) -> bytes:
     try:
         answer = parse_answer(body)
     except MalformedMansrtsp:

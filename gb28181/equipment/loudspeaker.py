@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..link import Link
     from ..manscdp.schema import Message
-    from ..media.receiver import Receiver
+    from ..media.ends import MediaReceiver
     from ..station import Station
 
 logger = logging.getLogger("gb28181.device")
@@ -62,7 +62,7 @@ class Hearing:
     source_id: str
     target_id: str
     call: OutgoingCall
-    receiver: Receiver
+    receiver: MediaReceiver
 
 
 class Loudspeaker:
@@ -138,7 +138,7 @@ class Loudspeaker:
         settings, station = self.settings, self._station
         caller = self._device_id if settings.invites_as == "device" else notify.target_id
         ssrc = self._ssrcs.lease()
-        receiver: Receiver | None = None
+        receiver: MediaReceiver | None = None
         try:
             receiver = await station.plane.open_receiver(settings.mode, host="0.0.0.0")
             endpoint, target = station.endpoint, self._link.target

@@ -82,6 +82,7 @@ class MediaSection(_Section):
     answer_timeout: float = Field(default=15.0, gt=0)
     media_timeout: float = Field(default=10.0, gt=0)
     silence: float = Field(default=30.0, gt=0)
+    workers: int = Field(default=0, ge=0, le=64)
 
     @property
     def port_range(self) -> range:
@@ -261,6 +262,7 @@ listen = ["udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"]
 # ports = "30000-30999"
 # mode = "udp"                         # or "tcp-passive" (we listen), "tcp-active" (we connect)
 # idle_timeout = 15                    # seconds without a viewer before BYE
+# workers = 0                          # processes for media; 0 is this one
 
 # [tls]                                # for tls:// addresses, in listen and of upper platforms
 # verifies_servers = true              # an upper must show a certificate for its host

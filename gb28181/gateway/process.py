@@ -13,6 +13,7 @@ from ..archive.archive import Archive, ArchiveSettings
 from ..cascade import Cascade, Upper
 from ..device import Nameplate
 from ..errors import ConfigError
+from ..media.workers import WorkerPlane
 from ..platform import Platform
 from ..quirks import Quirks
 from ..registrar import RegistrarConfig
@@ -55,19 +56,23 @@ class Gateway:
                 "without any no device could register"
             )
         self._devices = {device.id: device for device in config.device}
+        self._workers = self._make_workers(config)
         self.platform = self._make_platform(config)
         self.archive = self._make_archive(config)
         self.cascades = [self._make_cascade(section) for section in config.cascade]
         self._control: ControlServer | None = None
 
     async def start(self) -> None:
-        """Open the control socket, the platform, then the cascades.
+        """Start the workers, open the control socket, the platform, then the cascades.
 
         Raises:
             OSError: An address or the control socket is in use.
+            MediaWorkerLost: A worker did not start.
         """
-        await self.platform.start()
         try:
+            if self._workers is not None:
+                await self._workers.start()
+            await self.platform.start()
             control = ControlServer(
                 self._where / self.config.control.socket,
                 Verbs(self.platform, self.cascades, self.archive).table(),
@@ -90,6 +95,8 @@ class Gateway:
         if self.archive is not None:
             await self.archive.stop()
         await self.platform.stop()
+        if self._workers is not None:
+            await self._workers.close()
         if self._control is not None:
             await self._control.stop()
             self._control = None
@@ -131,7 +138,14 @@ class Gateway:
             linger=media.idle_timeout,
             catalog_interval=section.catalog_interval,
             tls=self._tls(config.tls),
+            plane=self._workers,
         )
+
+    def _make_workers(self, config: Config) -> WorkerPlane | None:
+        media = config.media
+        if media.workers == 0:
+            return None
+        return WorkerPlane(media.workers, ports=media.port_range, silence=media.silence)
 
     def _make_archive(self, config: Config) -> Archive | None:
         if not config.recording:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from sip.errors import CallRejected, FlowFailed, TransactionTimeout
 
-from ..errors import Cause, MalformedSdp, MediaConnectionLost, MediaTimeout, SessionLost
+from ..errors import (
+    Cause,
+    MalformedSdp,
+    MediaConnectionLost,
+    MediaTimeout,
+    MediaWorkerLost,
+    SessionLost,
+)
 from .stages import Reason, Stage
 
 if TYPE_CHECKING:
@@ -119,6 +126,8 @@ def _told(session: MediaSession, error: BaseException) -> Told:
             return Reason.BAD_ANSWER, f"the SDP of its answer cannot be used: {error}"
         case MediaConnectionLost():
             return Reason.CONNECTION_LOST, str(error)
+        case MediaWorkerLost():
+            return Reason.WORKER_LOST, str(error)
         case MediaTimeout() if session.timeline.when(Stage.SSRC) is not None:
             return _stopped(session, error)
         case MediaTimeout():

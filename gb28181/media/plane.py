@@ -10,10 +10,12 @@ from typing import Protocol, TypeVar
 
 from rtp.transport import Address, MediaNetwork
 
+from .ends import MediaReceiver, Relaying, RelaySink
 from .inputs import ReceiverInputs
 from .ports import MediaPorts
 from .receiver import Receiver
 from .relay import MediaSink as MediaSink
+from .relay import Relay
 from .shared import SharedPort
 
 MODES = ("udp", "tcp-passive", "tcp-active")
@@ -29,11 +31,27 @@ logger = logging.getLogger("gb28181.media")
 class MediaPlane(Protocol):
     """Opens the media ends of sessions. The seam for worker processes and media servers."""
 
-    async def open_receiver(self, mode: str, *, host: str, shared: bool = False) -> Receiver:
+    async def open_receiver(self, mode: str, *, host: str, shared: bool = False) -> MediaReceiver:
         """Open the end that an offer names, before the offer is sent."""
 
     async def open_sink(self, mode: str, *, host: str, remote: Address | None = None) -> MediaSink:
-        """Open the end that a sender or a relay writes to."""
+        """Open the end that a sender of this process writes to."""
+
+    async def open_relay_sink(
+        self, receiver: MediaReceiver, mode: str, *, host: str, remote: Address | None = None
+    ) -> RelaySink:
+        """Open the end that a relay of this receiver writes to, where the receiver is."""
+
+    def relay(
+        self,
+        receiver: MediaReceiver,
+        sink: RelaySink,
+        *,
+        ssrc: int,
+        payload_type: int | None = 96,
+        timestamp: int | None = None,
+    ) -> Relaying:
+        """Forward the receiver's packets to a sink that ``open_relay_sink`` opened for it."""
 
     async def close(self) -> None:
         """End everything that was opened."""
@@ -134,6 +152,28 @@ class LocalMediaPlane:
         sink = await self._open(mode, attempt)
         self._sinks.add(sink)
         return sink
+
+    async def open_relay_sink(
+        self, receiver: MediaReceiver, mode: str, *, host: str, remote: Address | None = None
+    ) -> MediaSink:
+        """Open the end that a relay writes to: any sink of this process."""
+        return await self.open_sink(mode, host=host, remote=remote)
+
+    def relay(
+        self,
+        receiver: MediaReceiver,
+        sink: RelaySink,
+        *,
+        ssrc: int,
+        payload_type: int | None = 96,
+        timestamp: int | None = None,
+    ) -> Relay:
+        """Forward the receiver's packets to a sink, both of this process; see ``Relay``."""
+        assert isinstance(receiver, Receiver), "a receiver of another plane"
+        assert isinstance(sink, MediaSink), "a sink of another plane"
+        return Relay(
+            receiver.batches, sink, ssrc=ssrc, payload_type=payload_type, timestamp=timestamp
+        )
 
     async def close(self) -> None:
         """End every receiver and sink. The network stays with its owner."""

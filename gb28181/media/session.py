@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from sip.message import Response
 
     from ..supervisor import Supervisor
+    from .ends import MediaReceiver
     from .plan import SessionPlan
     from .plane import MediaPlane
-    from .receiver import Receiver
 
 logger = logging.getLogger("gb28181.session")
 
@@ -47,7 +47,7 @@ class MediaSession:
     def __init__(
         self,
         plan: SessionPlan,
-        receiver: Receiver,
+        receiver: MediaReceiver,
         *,
         on_closed: Callable[[MediaSession], None] | None = None,
     ) -> None:

@@ -63,6 +63,7 @@ class Reason(StrEnum):
     MEDIA_STOPPED = "media-stopped"
     ADDRESS_CHANGED = "address-changed"
     CONNECTION_LOST = "media-connection-lost"
+    WORKER_LOST = "media-worker-lost"
     BYE = "bye"
     DIALOG_LOST = "dialog-lost"
     REGISTERED_ELSEWHERE = "registered-elsewhere"

@@ -9,6 +9,7 @@ import pytest
 from gb28181.errors import SessionLost
 from gb28181.events import CatalogChanged
 from gb28181.live import Live
+from gb28181.media.receiver import Receiver
 from gb28181.media.session import media_host
 from gb28181.platform import Platform
 from gb28181.sdp import MediaTransport, parse_sdp
@@ -275,7 +276,9 @@ async def test_a_fault_in_one_stream_ends_that_stream_alone(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a fault in the receiver")
 
-    monkeypatch.setattr(first.session.receiver._admission, "admit", broken)
+    receiver = first.session.receiver
+    assert isinstance(receiver, Receiver)
+    monkeypatch.setattr(receiver._admission, "admit", broken)
     await gb.until(first.session.ended.done, within=5)
     assert "a fault in the receiver" in first.session.ended.result().sentence
     await read(second, 30)
