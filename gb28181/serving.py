@@ -12,7 +12,7 @@ from sip.errors import CallCancelled, SipError
 
 from .dispatch import request_user_of, to_user_of
 from .edition import Edition
-from .errors import Gb28181Error, MalformedSdp
+from .errors import Gb28181Error, MalformedSdp, MediaTimeout
 from .link import CONTENT_TYPE
 from .manscdp.codec import encode
 from .manscdp.media_status import MediaStatusNotify
@@ -308,9 +308,16 @@ class Serving:
         sink: MediaSink,
         faults: list[Exception],
     ) -> asyncio.Task[None]:
+        async def run() -> None:
+            try:
+                await sender.run()
+            except (MediaTimeout, OSError) as error:
+                # A receiver that closes its connection before its BYE: no fault of ours.
+                faults.append(error)
+
         sink.start()
         return self._station.supervisor.spawn(
-            sender.run(), name=f"send {channel_id}", on_fault=faults.append
+            run(), name=f"send {channel_id}", on_fault=faults.append
         )
 
     async def _serve(self, outgoing: Outgoing) -> None:

@@ -749,3 +749,17 @@ async def test_a_device_may_send_past_the_end_and_not_tell_it(gb: Simulation, as
     assert len(device.sessions) == 1
     await session.call.bye()
     await clean(gb, asker, session)
+
+
+async def test_a_receiver_that_closes_its_connection_first_is_no_fault(
+    gb: Simulation, caplog: pytest.LogCaptureFixture
+) -> None:
+    platform = await gb.platform(media_mode="tcp-passive")
+    camera = await gb.device()
+    await gb.until(CatalogChanged)
+    async with platform.channel(camera.channels[0]).play() as live:
+        await gb.advance(3)
+        live.session.receiver.close()
+        await gb.until(lambda: camera.role.sessions == [], within=40)
+    assert camera.role.station.supervisor.faults == 0
+    assert [one for one in caplog.records if "ended by a fault" in one.getMessage()] == []
