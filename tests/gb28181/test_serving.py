@@ -12,6 +12,7 @@ import pytest
 
 from gb28181.device import Device
 from gb28181.equipment.recordings import PatternRecordings
+from gb28181.events import CatalogChanged
 from gb28181.manscdp.catalog import CatalogItem
 from gb28181.manscdp.codec import decode
 from gb28181.manscdp.media_status import MediaStatusNotify
