@@ -82,6 +82,11 @@ class Quirks:
 
     Seen: Hikvision plays 20 ms with noise and 100 ms well (ZLMediaKit issue 3316).
     """
+    voice_framed: bool = True
+    """Whether voice over TCP has the two-byte lengths of RFC 4571.
+
+    Seen: Hikvision expects bare RTP packets (ZLMediaKit issue 3316).
+    """
     voice_starts_on: str = "ack"
     """When voice is sent: after the ``ack`` of our answer, or with the ``200`` itself.
 

@@ -274,6 +274,7 @@ class Talks:
             host = media_host(offer.description.address, incoming.flow.remote[0])
             remote = (host, offer.description.port)
             sink = await station.plane.open_sink(offer.mode, host="0.0.0.0", remote=remote)
+            sink.framed = quirks.voice_framed
             answer = offer.answer(
                 origin_id=self._platform.id,
                 host=station.host_towards(incoming.flow),

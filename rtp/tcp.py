@@ -41,6 +41,8 @@ class TcpMediaConnection(StreamProtocol):
         self.on_batch: OnBatch | None = None
         self.on_rtcp: OnRtcp | None = None
         self.on_lost: Callable[[BaseException | None], None] | None = None
+        self.framed = True
+        """Whether each packet we send has its length before it; some loudspeakers want none."""
         self.local: Address = ("", 0)
         self.remote: Address = ("", 0)
         self._on_connection = on_connection
@@ -112,11 +114,12 @@ class TcpMediaConnection(StreamProtocol):
 
     def send(self, packet: bytes) -> bool:
         """Send one packet; false when the write buffer is full or the connection is gone."""
-        return self._write(len(packet).to_bytes(2, "big") + packet, 1)
+        return self._write(len(packet).to_bytes(2, "big") + packet if self.framed else packet, 1)
 
     def send_batch(self, batch: PacketBatch) -> bool:
         """Send every packet in one write; false, and all dropped, when the buffer is full."""
-        return self._write(batch.to_frames(), len(batch))
+        data = batch.to_frames() if self.framed else b"".join(batch.packets())
+        return self._write(data, len(batch))
 
     def pause_reading(self) -> None:
         """Let the peer wait: backpressure for playback."""

@@ -86,6 +86,8 @@ class MediaSink:
         self.closed.add_done_callback(_look_at)
         self.is_closed = False
         """Whether the sink has ended."""
+        self.framed = True
+        """Whether packets over TCP have their length before them (RFC 4571). Before ``start``."""
         self._on_closed = on_closed
         self._network: MediaNetwork | None = None
         self._udp: MediaSocket | None = None
@@ -229,6 +231,7 @@ class MediaSink:
             connection.close()
             return
         self._connection = connection
+        connection.framed = self.framed
         self.remote = connection.remote
         connection.on_lost = self._on_lost
         connection.on_rtcp = self._take_rtcp
@@ -258,7 +261,7 @@ class MediaSink:
                 self._dropped += len(batch)
                 return False
             self._dropping_since = None
-        if batch.received >= self._report_at:
+        if batch.received >= self._report_at and self.framed:
             self._report(batch)
         if connection.send_batch(batch):
             self._packets += len(batch)

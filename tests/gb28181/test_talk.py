@@ -15,11 +15,14 @@ from gb28181.manscdp.broadcast import BroadcastNotify, BroadcastResponse
 from gb28181.manscdp.codec import decode
 from gb28181.media.source import MediaSource
 from gb28181.media.voice import ToneSource
-from gb28181.sdp import PCMA, PS, Payload
+from gb28181.quirks import Quirks
+from gb28181.sdp import PCMA, PS, MediaTransport, Payload, SessionDescription
+from gb28181.ssrc import Ssrc
 from gb28181.testing.simulation import SimulatedDevice, Simulation
 from rtp.access_unit import AccessUnit, Codec, MediaKind
 from rtp.g711 import ALAW, MULAW
 from sip.endpoint import IncomingRequest
+from sip.message import Headers, Request
 
 PCMU = Payload(number=0, name="PCMU/8000")
 
@@ -303,3 +306,62 @@ async def test_giving_up_at_any_stage_leaves_nothing(
     assert len(platform.talks) == 0
     assert camera.role.loudspeaker is not None
     assert camera.role.loudspeaker.hearings == []
+
+
+@pytest.mark.parametrize("framed", [True, False])
+async def test_packets_over_tcp_have_lengths_unless_the_device_wants_none(
+    gb: Simulation, framed: bool
+) -> None:
+    """A camera that listens for voice, and writes down every byte (Q36)."""
+    platform = await gb.platform(quirks_for=lambda device_id: Quirks(voice_framed=framed))
+    camera = await gb.scripted()
+    await camera.register()
+    await gb.until(CatalogChanged)
+    heard = bytearray()
+
+    class Ear(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            heard.extend(data)
+
+    server = await camera.host.create_server(Ear, camera.host.address, 40000)
+
+    async def call_back(incoming: IncomingRequest) -> None:
+        incoming.respond(200)
+        notify = decode(incoming.request.body).message
+        if not isinstance(notify, BroadcastNotify):
+            return
+        offer = SessionDescription(
+            origin_id=camera.id, address=camera.host.address, kind="audio", port=40000,
+            transport=MediaTransport.TCP, payloads=(PCMA,), direction="recvonly",
+            setup="passive", connection="new", ssrc=Ssrc(7),
+        )  # fmt: skip
+        request = Request(
+            "INVITE",
+            f"sip:{platform.id}@{platform.domain}",
+            Headers(
+                [
+                    ("From", f"<sip:{camera.id}@{platform.domain}>"),
+                    ("To", f"<sip:{platform.id}@{platform.domain}>"),
+                    ("Content-Type", "application/sdp"),
+                ]
+            ),
+            offer.to_bytes(),
+        )
+        call = await camera.endpoint.invite(request, incoming.flow)
+        await call.ack()
+
+    camera.on_message = call_back
+    async with platform.channel(camera.id).broadcast(ToneSource()):
+        await gb.advance(12)
+    server.close()
+
+    size = 12 + 320
+    if framed:
+        assert heard[:2] == size.to_bytes(2, "big")
+        del heard[:2]
+    step = size + 2 * framed
+    first, second = bytes(heard[:12]), bytes(heard[step : step + 12])
+    assert (first[0], second[0]) == (0x80, 0x80)
+    assert int.from_bytes(second[2:4]) == int.from_bytes(first[2:4]) + 1
+    if not framed:
+        assert len(heard) % size == 0  # not even a report between them
