@@ -98,6 +98,7 @@ class Platform:
         advertise: Mapping[str, str] | None = None,
         edition: Edition = Edition.GB2016,
         media_mode: str | Callable[[str], str] = "udp",
+        shared_media_port: bool | Callable[[str], bool] = False,
         quirks_for: Callable[[str], Quirks] | None = None,
         registrar: RegistrarConfig | None = None,
         answer_timeout: float = 15.0,
@@ -128,6 +129,8 @@ class Platform:
             edition: What a device is taken to speak that does not say.
             media_mode: How devices send: ``udp``, ``tcp-passive`` (we listen), ``tcp-active`` (we
                 connect); or a callable that decides by device id.
+            shared_media_port: Whether devices send to one port for all streams of a mode, told
+                apart by SSRC; or a callable that decides by device id.
             quirks_for: The habits of a device by its id.
             registrar: Registration and heartbeat times.
             answer_timeout: Seconds for the final answer to an INVITE.
@@ -179,6 +182,7 @@ class Platform:
         self.sessions = Sessions(
             self,
             mode=media_mode,
+            shared_port=shared_media_port,
             answer_timeout=answer_timeout,
             media_timeout=media_timeout,
             linger=linger,

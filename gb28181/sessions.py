@@ -68,6 +68,7 @@ class Sessions:
         platform: Platform,
         *,
         mode: str | Callable[[str], str] = "udp",
+        shared_port: bool | Callable[[str], bool] = False,
         answer_timeout: float = 15.0,
         media_timeout: float = 10.0,
         linger: float = 5.0,
@@ -81,6 +82,7 @@ class Sessions:
         self.stale = StaleDialogs()
         self._platform = platform
         self._mode = mode
+        self._shared_port = shared_port
         self._answer_timeout = answer_timeout
         self._media_timeout = media_timeout
         self._downloads_at_once = downloads_at_once
@@ -275,6 +277,7 @@ class Sessions:
             peer_host=authority(flow),
             ssrc=ssrc,
             mode=self._way(device.id),
+            shared_port=self._shares_port(device.id),
             bind_host="0.0.0.0",
             advertised_host=platform.station.host_towards(flow),
             kind=wanted.kind if wanted else SessionKind.LIVE,
@@ -317,6 +320,10 @@ class Sessions:
             return
         if self._ways.get(device.id, ("", 0.0))[0] == session.plan.mode:
             del self._ways[device.id]
+
+    def _shares_port(self, device_id: str) -> bool:
+        shared = self._shared_port
+        return shared if isinstance(shared, bool) else shared(device_id)
 
     def _way(self, device_id: str) -> str:
         wanted = self._mode if isinstance(self._mode, str) else self._mode(device_id)

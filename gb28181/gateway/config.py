@@ -78,6 +78,7 @@ class MediaSection(_Section):
     advertise: dict[str, str] = Field(default_factory=lambda: {"*": "auto"})
     ports: str = Field(default="30000-30999", pattern=r"^[0-9]{1,5}-[0-9]{1,5}$")
     mode: MediaMode = "udp"
+    single_port: bool = False
     idle_timeout: float = Field(default=15.0, ge=0)
     answer_timeout: float = Field(default=15.0, gt=0)
     media_timeout: float = Field(default=10.0, gt=0)
@@ -185,6 +186,7 @@ class DeviceSection(_Secret):
 
     id: DeviceCode
     media: MediaMode | None = None
+    media_port: Literal["own", "shared"] | None = None
     quirks: dict[str, str | bool] = Field(default_factory=dict)
 
 
@@ -261,6 +263,7 @@ listen = ["udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"]
 # advertise = {{ "*" = "auto" }}        # the address a peer is told, by its network
 # ports = "30000-30999"
 # mode = "udp"                         # or "tcp-passive" (we listen), "tcp-active" (we connect)
+# single_port = false                  # one port for all streams, told apart by SSRC
 # idle_timeout = 15                    # seconds without a viewer before BYE
 # workers = 0                          # processes for media; 0 is this one
 

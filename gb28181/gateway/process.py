@@ -124,6 +124,7 @@ class Gateway:
             advertise=media.advertise,
             edition=section.edition,
             media_mode=self._media_mode,
+            shared_media_port=self._shares_media_port,
             quirks_for=self._quirks_for,
             registrar=RegistrarConfig(
                 server_id=section.id,
@@ -201,6 +202,12 @@ class Gateway:
     def _media_mode(self, device_id: str) -> str:
         device = self._devices.get(device_id)
         return (device.media if device else None) or self.config.media.mode
+
+    def _shares_media_port(self, device_id: str) -> bool:
+        device = self._devices.get(device_id)
+        if device is None or device.media_port is None:
+            return self.config.media.single_port
+        return device.media_port == "shared"
 
     def _quirks_for(self, device_id: str) -> Quirks:
         device = self._devices.get(device_id)

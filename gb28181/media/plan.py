@@ -54,6 +54,8 @@ class SessionPlan:
     """The local address of the media socket."""
     advertised_host: str
     """The address that the peer is told to send to."""
+    shared_port: bool = False
+    """Whether the media port is that of other sessions, too."""
     kind: SessionKind = SessionKind.LIVE
     start: int = 0
     """Unix seconds where the recording asked for begins; 0 for live."""

@@ -454,7 +454,7 @@ async def open_session(
     Raises:
         SessionLost: With the cause and the stage at which it failed. Nothing is left behind.
     """
-    receiver = await plane.open_receiver(plan.mode, host=plan.bind_host)
+    receiver = await plane.open_receiver(plan.mode, host=plan.bind_host, shared=plan.shared_port)
     session = MediaSession(plan, receiver, on_closed=on_closed)
     try:
         await session.establish(endpoint)

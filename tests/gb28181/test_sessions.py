@@ -21,6 +21,7 @@ from gb28181.sdp import MediaTransport, SessionDescription, parse_sdp
 from gb28181.streams import StreamKind
 from gb28181.testing.scripted import ScriptedDevice
 from gb28181.testing.simulation import Simulation
+from rtp.packetizer import Packetizer
 from sip.endpoint import IncomingInvite
 
 DAY = 1_767_607_200
@@ -113,6 +114,49 @@ async def test_a_488_is_asked_again_over_the_other_transport(gb: Simulation) -> 
     assert lost.cause.code == "rejected-488"
     assert "no packet" in lost.cause.evidence["second try"]
     assert platform.sessions._ways == {}  # neither way worked: nothing to remember
+
+
+@pytest.mark.parametrize("mode", ["udp", "tcp-passive"])
+async def test_two_cameras_are_live_through_one_port(gb: Simulation, mode: str) -> None:
+    platform = await gb.platform(media_mode=mode, shared_media_port=True)
+    first, second = await gb.device(seed=1), await gb.device(seed=2)
+    for _ in range(2):
+        await gb.until(CatalogChanged)
+    one, two = (platform.channel(camera.channels[0]).play() for camera in (first, second))
+    async with one as left, two as right:
+        ends = [live.session.receiver for live in (left, right)]
+        assert ends[0].local == ends[1].local
+        host, port = gb.host_of(platform).address, ends[0].local[1]
+        for receiver in ends:
+            receiver.units.attach(lambda unit: None)
+        await gb.advance(5)
+        if mode == "udp":
+            stranger = gb.network.host("10.0.9.9").open_udp(("10.0.9.9", 6000), lambda *_: None)
+            for packet in Packetizer(ssrc=77).push(bytes(4000), 0):
+                assert stranger.send(packet, (host, port))
+            await gb.advance(1)
+            stranger.close()
+        for live, receiver in zip((left, right), ends, strict=True):
+            seen = receiver.statistics
+            assert seen.frames >= 50
+            assert (seen.lost, seen.damaged) == (0, 0)
+            assert seen.ssrc == int(live.session.plan.ssrc)
+            assert seen.foreign_ssrc == (3 if mode == "udp" else 0)
+    await gb.advance(10)
+    assert gb.leaks() == []
+
+
+async def test_a_port_of_its_own_can_be_kept_for_a_device(gb: Simulation) -> None:
+    alone: set[str] = set()
+    platform = await gb.platform(shared_media_port=lambda device_id: device_id not in alone)
+    cameras = [await gb.device() for _ in range(3)]
+    alone.add(cameras[2].id)
+    for _ in range(3):
+        await gb.until(CatalogChanged)
+    plays = [platform.channel(camera.channels[0]).play() for camera in cameras]
+    async with plays[0] as one, plays[1] as two, plays[2] as three:
+        ports = [live.session.receiver.local[1] for live in (one, two, three)]
+    assert ports[0] == ports[1] != ports[2]
 
 
 async def test_a_404_is_not_asked_again(gb: Simulation) -> None:

@@ -115,7 +115,9 @@ def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
 
 def test_recordings_become_plans_and_nothing_is_recorded_without(tmp_path: Path) -> None:
     assert Gateway(load(written(tmp_path, MINIMAL)), where=tmp_path).archive is None
-    text = MINIMAL + """
+    text = (
+        MINIMAL
+        + """
         [archive]
         folder = "tapes"
         max_gigabytes = 2.5
@@ -124,6 +126,7 @@ def test_recordings_become_plans_and_nothing_is_recorded_without(tmp_path: Path)
         windows = ["mon-fri 08:00-18:00"]
         on_alarm = 60
     """
+    )
     archive = Gateway(load(written(tmp_path, text)), where=tmp_path).archive
     assert archive is not None
     assert archive.folder == tmp_path / "tapes"
@@ -132,3 +135,15 @@ def test_recordings_become_plans_and_nothing_is_recorded_without(tmp_path: Path)
     assert plan.channels == ("34020000001320000001",)
     assert plan.on_alarm == 60.0
     assert [(window.start, window.end) for window in plan.windows] == [(480, 1080)]
+
+
+def test_a_port_of_all_streams_is_chosen_by_device_or_for_all(tmp_path: Path) -> None:
+    first, second = "34020000001320000001", "34020000001320000002"
+    text = MINIMAL + f'[[device]]\nid = "{first}"\nmedia_port = "shared"\n'
+    shares = Gateway(load(written(tmp_path, text)), where=tmp_path).platform.sessions._shares_port
+    assert [shares(first), shares(second)] == [True, False]
+    text = (
+        MINIMAL + f'[media]\nsingle_port = true\n[[device]]\nid = "{first}"\nmedia_port = "own"\n'
+    )
+    shares = Gateway(load(written(tmp_path, text)), where=tmp_path).platform.sessions._shares_port
+    assert [shares(first), shares(second)] == [False, True]
