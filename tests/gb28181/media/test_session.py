@@ -264,23 +264,18 @@ async def test_keepalive_loss_ends_the_sessions_of_that_device(gb: Simulation) -
     assert gb.leaks() == []
 
 
-async def test_a_fault_in_one_stream_ends_that_stream_alone(
-    gb: Simulation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_fault_in_one_stream_ends_that_stream_alone(gb: Simulation) -> None:
     platform = await gb.platform()
     camera = await gb.device(channels=2)
     await gb.until(CatalogChanged)
     first = await platform.channel(camera.channels[0]).play().open()
     second = await platform.channel(camera.channels[1]).play().open()
 
-    def broken(*_: object, **__: object) -> None:
-        raise RuntimeError("a fault in the receiver")
-
     receiver = first.session.receiver
     assert isinstance(receiver, Receiver)
-    monkeypatch.setattr(receiver._admission, "admit", broken)
+    receiver._first_packet_at = None  # a fault of ours: what waits for it is told a second time
     await gb.until(first.session.ended.done, within=5)
-    assert "a fault in the receiver" in first.session.ended.result().sentence
+    assert "invalid state" in first.session.ended.result().sentence.lower()
     await read(second, 30)
     assert platform.health()["streams"] == 1
     await gb.until(lambda: len(camera.role.sessions) == 1, within=2)
