@@ -7,6 +7,7 @@ program stream and RTP are written here, byte by byte, without a line of this pr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 import struct
@@ -31,6 +32,7 @@ from gb28181 import (
     Stage,
 )
 from gb28181.manscdp import SnapShotConfig, UploadSnapShotFinishedNotify
+from gb28181.media.voice import ToneSource
 from rtp.access_unit import AccessUnit, Codec
 
 if TYPE_CHECKING:
@@ -128,6 +130,7 @@ async def registered(
     *,
     asked: str = "sipp_device_asked.xml",
     ready: type[CatalogChanged | DeviceOnline] = CatalogChanged,
+    media: int = 40000,
 ) -> AsyncIterator[Platform]:
     """A platform at which SIPp has registered and told its catalogue."""
     port = ports(32)
@@ -145,7 +148,7 @@ async def registered(
         await sipp.start(
             "sipp_device.xml", f"127.0.0.1:{port}", *options, "-t", transport,
             "-s", PLATFORM, "-au", DEVICE, "-ap", PASSWORD,
-            keys={"device": DEVICE, "media": "40000"},
+            keys={"device": DEVICE, "media": str(media)},
         )  # fmt: skip
         async with asyncio.timeout(8):
             async for event in events:
@@ -275,4 +278,31 @@ async def test_alarms_recordings_and_snapshots_of_a_foreign_device(
         assert isinstance(event.notify, UploadSnapShotFinishedNotify)
         assert (event.notify.session_id, len(event.notify.files)) == (session, 2)
         await sipp.logged(f"pictures told {session}")
+    await sipp.finished()
+
+
+async def test_a_foreign_loudspeaker_hears_the_platform(
+    sipp: Sipp, ports: Callable[[int], int]
+) -> None:
+    """Broadcast, its answer, and the INVITE that comes back; G.711A as bare RTP."""
+    with socket.socket(type=socket.SOCK_DGRAM) as ear:
+        ear.bind(("127.0.0.1", 0))
+        ear.setblocking(False)
+        async with registered(
+            sipp, ports, "u1",
+            asked="sipp_device_called.xml", ready=DeviceOnline, media=ear.getsockname()[1],
+        ) as platform:  # fmt: skip
+            async with platform.broadcast([DEVICE], ToneSource(1000.0)):
+                await asyncio.sleep(1.5)
+            await sipp.logged("voice ended")
+        heard = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                heard.append(ear.recv(2048))
+    heads = [struct.unpack_from("!BBHII", packet) for packet in heard]
+    assert {(head[0], head[1] & 0x7F, head[4]) for head in heads} == {(0x80, 8, 200007777)}
+    assert [head[2] for head in heads] == list(range(len(heads)))
+    assert {head[3] - 320 * place for place, head in enumerate(heads)} == {0}
+    assert {len(packet) for packet in heard} == {12 + 320}
+    assert len(heard) == pytest.approx(1.5 / 0.04, rel=0.2)
     await sipp.finished()
