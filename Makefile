@@ -79,7 +79,7 @@ bench: .venv/.dev compiled ## CPU and memory per unit of work; prints figures, a
 	$(BIN)/python tests/benchmarks/county.py
 	$(BIN)/python tests/benchmarks/manscdp.py
 	$(BIN)/python tests/benchmarks/sessions.py
-	$(BIN)/python tests/benchmarks/media/media.py
+	$(BIN)/python tests/benchmarks/media/media.py --compiled $(COMPILED)/bin/python
 	$(BIN)/python tests/benchmarks/signalling.py --peers 1000,100000 --compiled $(COMPILED)/bin/python
 	$(BIN)/python -m tests.benchmarks.ten_thousand
 

@@ -20,4 +20,4 @@ print(f"{len(names)} modules are compiled")
 sys.exit(f"not compiled: {plain}" if plain else 0)
 PY
 "$compiled" -m pytest -q -p no:cacheprovider -m "not interop and not slow" \
-  tests/sip tests/rtp tests/gb28181/test_registrar.py
+  tests/sip tests/rtp tests/gb28181/test_registrar.py tests/gb28181/media

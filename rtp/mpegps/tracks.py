@@ -207,7 +207,7 @@ class VideoTrack:
 
     def _settle_codec(self, data: bytes) -> None:
         """Check the declared codec against the parameter sets, which are right."""
-        if self._is_verified or self.codec not in (None, *_NAL_CODECS):
+        if self._is_verified or (self.codec is not None and self.codec not in _NAL_CODECS):
             return
         found = nal.sniff(data[:_SNIFF])
         if found is None:

@@ -17,9 +17,16 @@ from gb28181.media.plane import LocalMediaPlane
 from gb28181.media.receiver import Receiver
 from gb28181.media.relay import MediaSink, Relay
 from rtp.access_unit import AccessUnit
+from rtp.batch import PacketBatch
 from rtp.transport import SocketNetwork
 
 HOST = "127.0.0.1"
+
+
+def build() -> str:
+    """Tell which build this is."""
+    module = sys.modules[PacketBatch.__module__]
+    return "plain" if str(module.__file__).endswith(".py") else "compiled"
 
 
 async def run(work: str, mode: str, port: int, streams: int, seconds: float, ssrc: int) -> None:
@@ -56,7 +63,7 @@ async def run(work: str, mode: str, port: int, streams: int, seconds: float, ssr
         await sink.start()
         sinks.append(sink)
         relays.append(Relay(receiver.batches, sink, ssrc=0x2000_0000 + index, timestamp=1000))
-    print("ready", flush=True)
+    print("ready", build(), flush=True)
     await asyncio.sleep(seconds)
     statistics = [receiver.statistics for receiver in receivers]
     print(

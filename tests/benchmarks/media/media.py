@@ -2,7 +2,9 @@
 
 60 streams of 4 Mbit/s (and 10) over loopback: relay UDP to UDP with a frame's packets in one burst
 and spread over 30 ms, relay TCP to TCP, and ingest to access units. Prints figures; asserts
-nothing. CPU is user and system time of the measured process over a window in the middle.
+nothing. CPU is user and system time of the measured process over a window in the middle. With the
+interpreter of a compiled install both builds are measured, one after the other; of several rounds
+the median counts.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +22,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PORT, SINK_PORT, SSRC = 28_000, 27_990, 0x1000_0000
+REFERENCE = "reference"
 _LEAD = 3.0  # connections are made, the first group has gone through
 
 
@@ -57,6 +61,8 @@ class Result:
     """CPU ms per stream-second."""
     growth: float
     """Resident bytes a stream, over what the process took before it had any traffic."""
+    build: str
+    """``plain`` or ``compiled``, as the process found it; of the reference, nothing."""
     said: str
 
 
@@ -75,9 +81,9 @@ def memory(pid: int) -> int:
 
 
 def subject(case: Case, who: str, folder: Path, streams: int, seconds: int) -> list[str]:
-    """The command of the measured process."""
-    if who == "ours":
-        command = [sys.executable, str(HERE / "gateway.py"), case.work, case.mode]
+    """The command of the measured process: of the reference, or of an interpreter with ours."""
+    if who != REFERENCE:
+        command = [who, str(HERE / "gateway.py"), case.work, case.mode]
         return [*command, *map(str, (PORT, streams, seconds, SSRC, SINK_PORT))]
     if case.work == "ingest":
         return [sys.executable, str(HERE / "py_ingest.py"), *map(str, (PORT, 2, streams, seconds))]
@@ -102,7 +108,7 @@ def measure(case: Case, who: str, folder: Path, streams: int, window: float) -> 
         stdout=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
     assert measured.stdout is not None
-    measured.stdout.readline()
+    build = (measured.stdout.readline().split() or [""])[-1]
     idle = memory(measured.pid)
     sender = subprocess.Popen(
         [
@@ -119,7 +125,8 @@ def measure(case: Case, who: str, folder: Path, streams: int, window: float) -> 
     sent = sender.communicate()[0]
     said = measured.communicate()[0]
     sink.terminate()
-    return Result(cost=cost, growth=growth, said=_losses(case, sent, said, sink.communicate()[0]))
+    losses = _losses(case, sent, said, sink.communicate()[0])
+    return Result(cost=cost, growth=growth, build=build, said=losses)
 
 
 def _losses(case: Case, sent: str, said: str, arrived: str) -> str:
@@ -142,28 +149,37 @@ def _number(name: str, text: str) -> int:
     return int(found[1]) if found else 0
 
 
-def compare(case: Case, folder: Path, streams: int, window: float) -> None:
+def compare(case: Case, folder: Path, streams: int, options: argparse.Namespace) -> None:
     """Measure the reference and ourselves, one after the other."""
-    reference = None
-    if case.work == "relay" or case.mode == "udp":
-        reference = measure(case, "reference", folder, streams, window)
-    ours = measure(case, "ours", folder, streams, window)
-    beside = "no reference"
-    if reference is not None:
-        name = "C" if case.work == "relay" else "bare Python"
-        beside = f"{name} {reference.cost:.2f}, ratio {ours.cost / reference.cost:.2f}"
-    print(
-        f"{case.name}, {streams} streams: {ours.cost:.2f} ms per stream-second ({beside}), "
-        f"{ours.growth / 2**20:.2f} MiB per stream\n    ours: {ours.said}"
-        + (f"\n    reference: {reference.said}" if reference is not None else ""),
-        flush=True,
-    )
+    has_reference = case.work == "relay" or case.mode == "udp"
+    who = [sys.executable, *filter(None, [options.compiled])]
+    who = [REFERENCE, *who] if has_reference else who
+    rounds = [
+        [measure(case, one, folder, streams, options.seconds) for one in who]
+        for _ in range(options.rounds)
+    ]
+    print(f"{case.name}, {streams} streams, load {os.getloadavg()[0]:.1f}:")
+    for place, one in enumerate(who):
+        cost = statistics.median(results[place].cost for results in rounds)
+        last = rounds[-1][place]
+        name = last.build
+        if one == REFERENCE:
+            name = "C" if case.work == "relay" else "bare Python"
+        text = f"    {name}: {cost:.2f} ms per stream-second"
+        if has_reference and one != REFERENCE:
+            ratios = [results[place].cost / results[0].cost for results in rounds]
+            text += f", ratio {statistics.median(ratios):.2f}"
+            if len(ratios) > 1:
+                text += f" ({min(ratios):.2f} to {max(ratios):.2f})"
+        print(f"{text}; {last.growth / 2**20:.2f} MiB per stream; {last.said}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, nargs="+", default=[60, 10])
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--compiled", help="the interpreter of a compiled install, too")
     parser.add_argument("--only", default="", help="a part of the names of the cases to run")
     parser.add_argument("--folder", type=Path, help="keep the stream and the programs here")
     options = parser.parse_args()
@@ -175,7 +191,7 @@ def main() -> None:
         for streams in options.streams:
             for case in CASES:
                 if options.only in case.name:
-                    compare(case, folder, streams, options.seconds)
+                    compare(case, folder, streams, options)
 
 
 if __name__ == "__main__":
