@@ -1,0 +1,407 @@
+"""Media in processes of their own: the same streams, and what becomes of them when one dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from gb28181.cascade import Cascade, Upper
+from gb28181.device import Device
+from gb28181.equipment.recordings import PatternRecordings
+from gb28181.errors import ConfigError, MediaTimeout, MediaWorkerLost, PortsExhausted, SessionLost
+from gb28181.live import Backoff, Live
+from gb28181.manscdp.catalog import CatalogItem
+from gb28181.media.remote import RemoteReceiver
+from gb28181.media.source import PatternSource, PatternStyle
+from gb28181.media.stream import Overflow
+from gb28181.media.workers import WorkerLine, WorkerPlane, shares
+from gb28181.platform import Platform
+from gb28181.serving import DeviceChannel
+from rtp.access_unit import AccessUnit, MediaKind
+from rtp.batch import PACK_START
+
+slow = pytest.mark.slow
+
+EIGHT = datetime(2026, 1, 1, 8, tzinfo=UTC)
+DISK = PatternRecordings([(EIGHT, EIGHT + timedelta(minutes=1))], style=PatternStyle(audio=None))
+HOST = "127.0.0.1"
+PROVINCE, COUNTY = "34000000002000000001", "34020000002000000001"
+CAMERA, CHANNEL = "34020000001110000001", "34020000001320000001"
+
+
+def test_a_range_is_divided_into_shares_that_do_not_meet() -> None:
+    parts = shares(range(30001, 30101), 3)
+    assert parts[0] == range(30002, 30014)
+    assert [len(part) for part in parts[1:]] == [28, 28, 28]
+    ports = [port for part in parts for port in part]
+    assert len(ports) == len(set(ports))
+    assert set(ports) <= set(range(30001, 30101))
+    assert all(part.start % 2 == 0 for part in parts)
+
+
+@pytest.mark.parametrize(("size", "workers"), [(4, 2), (100, 0), (0, 1)])
+def test_a_range_that_cannot_be_divided_is_refused(size: int, workers: int) -> None:
+    with pytest.raises(ConfigError, match="cannot be divided"):
+        shares(range(30000, 30000 + size), workers)
+    assert size < 6 or len(shares(range(30000, 30000 + size), 1)) == 2
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind((HOST, 0))
+        return int(one.getsockname()[1])
+
+
+async def until(holds: Callable[[], bool], *, within: float = 20.0) -> None:
+    async with asyncio.timeout(within):
+        while not holds():  # noqa: ASYNC110  of other processes nothing else tells
+            await asyncio.sleep(0.05)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that waits to be buried has."""
+    with contextlib.suppress(FileNotFoundError):
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return state == "Z"
+    return True
+
+
+@pytest.fixture
+async def plane() -> AsyncIterator[WorkerPlane]:
+    async with WorkerPlane(2, ports=range(44000, 44120), quarantine=0.0) as plane:
+        pids = plane.pids
+        yield plane
+        pids += plane.pids
+    assert all(map(is_gone, pids))
+    assert plane.counts() == dict.fromkeys(plane.counts(), 0)
+
+
+class Village:
+    """A county whose media is in workers, and a camera."""
+
+    def __init__(self, stack: AsyncExitStack, plane: WorkerPlane) -> None:
+        self._stack = stack
+        self.plane = plane
+        self.port = free_port()
+        self.mode = "udp"
+        self.county = Platform(
+            COUNTY, password_for=lambda _: "secret", listen=[f"udp://{HOST}:{self.port}"],
+            plane=plane, linger=0.2, media_mode=lambda _: self.mode,
+        )  # fmt: skip
+
+    async def start(self) -> None:
+        await self._stack.enter_async_context(self.county)
+        show = PatternSource()
+        item = CatalogItem(device_id=CHANNEL, name="gate", status="ON")
+        camera = Device(
+            CAMERA, server=f"udp://{HOST}:{self.port}", server_id=COUNTY, password="secret",
+            channels=[DeviceChannel(item=item, source=lambda: show, recordings=DISK)],
+            media_ports=range(44200, 44300),
+        )  # fmt: skip
+        await self._stack.enter_async_context(camera)
+        await until(lambda: self.county.channel_online(CHANNEL))
+
+    def pid_of_stream(self) -> int:
+        """The worker that the one stream is in."""
+        (session,) = self.county.sessions.all()
+        assert isinstance(session.receiver, RemoteReceiver)
+        assert isinstance(session.receiver.line, WorkerLine)
+        name = session.receiver.line.name
+        return next(pid for pid in self.plane.pids if f"process {pid})" in name)
+
+
+@pytest.fixture
+async def village(plane: WorkerPlane) -> AsyncIterator[Village]:
+    async with AsyncExitStack() as stack:
+        village = Village(stack, plane)
+        await village.start()
+        yield village
+    assert (plane.counts()["receivers"], plane.counts()["sinks"]) == (0, 0)
+    assert plane.counts()["leased_ports"] == 0
+
+
+async def pictures(live: Live, count: int) -> list[AccessUnit]:
+    found: list[AccessUnit] = []
+    async with asyncio.timeout(20), aclosing(live.units()) as units:
+        async for unit in units:
+            if unit.kind is MediaKind.VIDEO:
+                found.append(unit)
+            if len(found) == count:
+                break
+    return found
+
+
+@slow
+@pytest.mark.parametrize("mode", ["udp", "tcp-passive", "tcp-active"])
+async def test_a_camera_is_seen_through_a_worker(village: Village, mode: str) -> None:
+    village.mode = mode
+    async with village.county.channel(CHANNEL).play() as live:
+        units = await pictures(live, 30)
+        assert units[0].is_key
+        assert not any(unit.is_damaged for unit in units)
+        steps = {after.pts - before.pts for before, after in pairwise(units)}
+        assert steps == {3600}
+        await live.session.key_frame()
+        await until(lambda: live.statistics.packets > 100)
+        assert live.statistics.lost == 0
+        assert live.statistics.source is not None
+        assert village.plane.counts()["receivers"] == 1
+        assert "first key frame" in live.session.evidence()["stages"]
+        assert live.session.payload_type == 96
+
+
+@slow
+async def test_units_cross_only_while_somebody_reads_them(village: Village) -> None:
+    async with village.county.channel(CHANNEL).play() as live:
+        await pictures(live, 5)
+        receiver = live.session.receiver
+        assert isinstance(receiver, RemoteReceiver)
+        assert isinstance(receiver.line, WorkerLine)
+        await asyncio.sleep(0.3)  # those under way arrive
+        before, packets = receiver.line.messages, receiver.statistics.packets
+        await until(lambda: receiver.statistics.packets > packets + 50)
+        assert receiver.line.messages - before < 10
+        assert [unit.is_key for unit in await pictures(live, 3)] == [True, False, False]
+
+
+@slow
+async def test_a_recording_that_is_read_slowly_waits_in_the_worker(village: Village) -> None:
+    village.mode = "tcp-passive"
+    playback = village.county.channel(CHANNEL).play_back(
+        EIGHT, EIGHT + timedelta(seconds=8), records=[(EIGHT, EIGHT + timedelta(minutes=1))]
+    )
+    async with playback:
+        count = 0
+        async with aclosing(playback.units()) as units:
+            async for unit in units:
+                assert not unit.is_damaged
+                count += 1
+                if count % 10 == 0:
+                    await asyncio.sleep(0.2)
+    assert count == 40
+
+
+@slow
+async def test_the_province_sees_a_camera_by_a_relay_within_the_worker(village: Village) -> None:
+    port = free_port()
+    province = Platform(
+        PROVINCE, password_for=lambda _: "secret", listen=[f"udp://{HOST}:{port}"],
+        media_ports=range(44400, 44500), linger=0.2,
+    )  # fmt: skip
+    upper = Upper(id=PROVINCE, server=f"udp://{HOST}:{port}", password="secret")
+    async with province, Cascade(village.county, upper) as cascade:
+        await until(lambda: province.channel_online(CHANNEL))
+        async with province.channel(CHANNEL).play() as live:
+            units = await pictures(live, 40)
+            assert not any(unit.is_damaged for unit in units)
+            (viewer,) = cascade.viewers
+            await until(lambda: viewer.relay.statistics.packets > 50)
+            assert village.plane.counts()["sinks"] == 1
+            assert viewer.sink.statistics.dropped == 0
+            assert live.statistics.ssrc not in (None, viewer.lease.session.plan.ssrc)
+
+            os.kill(village.pid_of_stream(), signal.SIGKILL)
+            with pytest.raises(SessionLost) as caught:
+                await pictures(live, 1000)
+            assert caught.value.cause.code == "bye"
+        async with province.channel(CHANNEL).play() as again:
+            assert len(await pictures(again, 10)) == 10
+
+
+@slow
+async def test_a_relay_rewrites_in_the_worker_and_says_how(plane: WorkerPlane) -> None:
+    receiver = await plane.open_receiver("udp", host=HOST)
+    receiver.expect(ssrc=7, host=HOST)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as camera,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upper,
+    ):
+        upper.bind((HOST, 0))
+        sink = await plane.open_relay_sink(
+            receiver, "udp", host=HOST, remote=(HOST, upper.getsockname()[1])
+        )
+        relay = plane.relay(receiver, sink, ssrc=99, payload_type=100, timestamp=5000)
+        await sink.start()
+        packet = struct.pack("!BBHII", 0x80, 96, 1000, 1_000_000, 7) + PACK_START
+        packet += bytes(10) + b"\0\0\x01\xbb" + bytes(8)  # a system header: a group begins
+        camera.sendto(packet, receiver.local)
+        await receiver.first_packet(5)
+        await until(lambda: relay.statistics.packets == 1)
+        upper.settimeout(5)
+        passed = upper.recv(2000)
+        assert passed[1] == 100
+        assert passed[8:12] == (99).to_bytes(4, "big")
+        assert passed[12:] == packet[12:]
+        sequence, ticks = relay.outgoing(1000, 1_000_000)
+        assert passed[2:4] == sequence.to_bytes(2, "big")
+        assert passed[4:8] == ticks.to_bytes(4, "big") == (5000).to_bytes(4, "big")
+    relay.close()
+    sink.close()
+    receiver.close()
+
+
+@slow
+async def test_a_stream_comes_back_after_its_worker_was_killed(
+    village: Village, caplog: pytest.LogCaptureFixture
+) -> None:
+    codes: list[str] = []
+    seen: list[int] = []
+    pid = 0
+    async for live in village.county.channel(CHANNEL).play(retry=Backoff(first=0.1)):
+        seen.append(len(await pictures(live, 10)))
+        if len(seen) == 2:
+            break
+        pid = village.pid_of_stream()
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(SessionLost) as caught:
+            await pictures(live, 1000)
+        codes.append(caught.value.cause.code)
+        assert f"process {pid}) died: killed by SIGKILL" in caught.value.cause.sentence
+    assert (seen, codes) == ([10, 10], ["media-worker-lost"])
+    await until(lambda: village.plane.counts()["workers"] == 2)
+    assert pid not in village.plane.pids
+    assert sum("it is started again" in one.message for one in caplog.records) == 1
+
+
+@slow
+async def test_streams_are_spread_and_a_dead_worker_takes_only_its_own(plane: WorkerPlane) -> None:
+    receivers = [await plane.open_receiver("udp", host=HOST) for _ in range(6)]
+    lines = [receiver.line for receiver in receivers]
+    assert {lines.count(line) for line in lines} == {3}
+    assert len({receiver.local for receiver in receivers}) == 6
+    os.kill(plane.pids[0], signal.SIGKILL)
+    await until(lambda: sum(receiver.is_closed for receiver in receivers) == 3)
+    causes = [one.closed.exception() for one in receivers if one.is_closed]
+    assert all(isinstance(cause, MediaWorkerLost) for cause in causes)
+    assert plane.counts()["receivers"] == plane.counts()["leased_ports"] == 3
+    late = await plane.open_receiver("udp", host=HOST)
+    assert not late.is_closed
+    for receiver in (*receivers, late):
+        receiver.close()
+
+
+@slow
+async def test_what_a_worker_lost_is_told_to_whoever_waits(plane: WorkerPlane) -> None:
+    receiver = await plane.open_receiver("udp", host=HOST)
+    sink = await plane.open_relay_sink(receiver, "udp", host=HOST)
+    relay = plane.relay(receiver, sink, ssrc=1)
+    reader = receiver.units.reader()
+    waiting = asyncio.ensure_future(receiver.first_packet(30))
+    await asyncio.sleep(0.1)
+    for pid in plane.pids:
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(MediaWorkerLost, match="killed by SIGKILL"):
+        await waiting
+    with pytest.raises(MediaWorkerLost):
+        await anext(reader)
+    assert sink.is_closed
+    assert relay.is_closed
+    assert isinstance(relay.closed.exception(), MediaWorkerLost)
+    with pytest.raises(MediaWorkerLost):
+        await plane.open_relay_sink(receiver, "udp", host=HOST)
+
+
+@slow
+async def test_a_worker_that_hangs_is_killed(
+    plane: WorkerPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gb28181.media.workers.LOOK_EVERY", 1.2)
+    receiver = await plane.open_receiver("udp", host=HOST)
+    assert isinstance(receiver.line, WorkerLine)
+    name = receiver.line.name
+    os.kill(next(pid for pid in plane.pids if f"process {pid})" in name), signal.SIGSTOP)
+    await until(lambda: receiver.is_closed, within=30)
+
+
+@slow
+async def test_errors_of_a_worker_are_those_of_a_plane(plane: WorkerPlane) -> None:
+    with pytest.raises(ValueError, match="none of udp"):
+        await plane.open_receiver("quic", host=HOST)
+    with pytest.raises(OSError, match="ssign"):
+        await plane.open_receiver("udp", host="192.0.2.1")
+    receiver = await plane.open_receiver("tcp-active", host=HOST)
+    with pytest.raises(MediaTimeout, match="no TCP media connection"):
+        await receiver.connect((HOST, free_port()))
+    receiver.close()
+    with pytest.raises(ValueError, match="recording"):
+        receiver.units.reader(overflow=Overflow.PAUSE)
+    assert plane.counts()["receivers"] == 0
+
+
+@slow
+async def test_ports_of_all_workers_are_used_and_given_back(plane: WorkerPlane) -> None:
+    receivers = [await plane.open_receiver("udp", host=HOST) for _ in range(52)]
+    with pytest.raises(PortsExhausted):
+        await plane.open_receiver("udp", host=HOST)
+    assert plane.counts()["leased_ports"] == 52
+    for receiver in receivers:
+        receiver.close()
+    again = await plane.open_receiver("udp", host=HOST)
+    again.close()
+
+
+@slow
+async def test_a_receiver_that_nobody_waits_for_any_more_is_closed(plane: WorkerPlane) -> None:
+    for _ in range(60):  # more than there are ports
+        opening = asyncio.ensure_future(plane.open_receiver("udp", host=HOST))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.wait([opening])
+    await asyncio.sleep(0.2)
+    assert plane.counts()["receivers"] == 0
+    receiver = await plane.open_receiver("udp", host=HOST)
+    receiver.close()
+
+
+@slow
+async def test_log_lines_of_a_worker_come_through_the_first_process(
+    plane: WorkerPlane, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with taken:
+        taken.bind((HOST, shares(range(44000, 44120), 2)[1].start))
+        receiver = await plane.open_receiver("udp", host=HOST)
+        await until(lambda: "is held by somebody else" in caplog.text)
+    assert "media worker 0 (process" in caplog.text
+    assert {one.name for one in caplog.records if "held" in one.message} == {"gb28181.media"}
+    receiver.close()
+
+
+PARENT = """
+import asyncio, sys
+from gb28181.media.workers import WorkerPlane
+async def main():
+    async with WorkerPlane(2, ports=range(44600, 44700)) as plane:
+        print(*plane.pids, flush=True)
+        await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+@slow
+async def test_workers_end_with_a_first_process_that_is_killed() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    pids = [int(word) for word in (await process.stdout.readline()).split()]
+    assert len(pids) == 2
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)  # sent to the whole group: not theirs
+    assert not any(map(is_gone, pids))
+    process.kill()
+    await process.wait()
+    await until(lambda: all(map(is_gone, pids)))
