@@ -16,11 +16,13 @@ from .archived import Archived
 from .device import Nameplate
 from .dispatch import request_user_of, to_user_of, user_of
 from .downward import FORWARDED, Downward
+from .downward_voice import DownwardVoice
 from .edition import Edition
 from .errors import Gb28181Error, SessionLost
 from .forwarding import Forwarding
 from .link import Link
 from .manscdp.alarm import AlarmResponse
+from .manscdp.broadcast import BroadcastNotify
 from .manscdp.catalog import CatalogItem, CatalogQuery
 from .manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
 from .manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
@@ -155,6 +157,7 @@ class Cascade:
         self._work: list[asyncio.Task[None]] = []
         self.link: Link | None = None
         self.downward: Downward | None = None
+        self.voice: DownwardVoice | None = None
         self.upward: Upward | None = None
         self._states: list[asyncio.Queue[StateChanged]] = []
 
@@ -186,11 +189,13 @@ class Cascade:
                 DeviceInfoQuery: self._device_info,
                 DeviceStatusQuery: self._device_status,
                 AlarmResponse: self._alarm_answered,
+                BroadcastNotify: self._call_down,
                 **dict.fromkeys(FORWARDED, self._forward),
             },
             self._invite,
             self._subscribed,
         )
+        self.voice = DownwardVoice(self.platform, self.share, self.link, self._answers.send)
         self.downward = Downward(
             self.platform,
             self.share,
@@ -225,6 +230,8 @@ class Cascade:
         for viewer in tuple(self.viewers):
             await viewer.call.bye(reason="shutdown", timeout=2.0)
         await self.forwarding.end("shutdown", timeout=2.0)
+        if self.voice is not None:
+            self.voice.end("the link to the upper platform is closed")
         if self.archived is not None:
             await self.archived.end("shutdown", timeout=2.0)
         await self.link.stop()
@@ -368,6 +375,10 @@ class Cascade:
     async def _forward(self, command: Message) -> None:
         assert self.downward is not None, "start the cascade first"
         await self.downward.take(command)
+
+    async def _call_down(self, notify: BroadcastNotify) -> None:
+        assert self.voice is not None, "start the cascade first"
+        await self.voice.called(notify)
 
     async def _alarm_answered(self, answer: AlarmResponse) -> None:
         """The upper has taken an alarm that we sent as a MESSAGE."""
@@ -540,6 +551,8 @@ class Cascade:
                     name=f"bye {viewer.channel_id}",
                     on_fault=lambda _: None,
                 )
+            if self.voice is not None:
+                self.voice.end("the link to the upper platform is lost")
             spawn(
                 self.forwarding.end("link to the upper platform lost", timeout=1.0),
                 name=f"end of recordings for {self.upper.id}",

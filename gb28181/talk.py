@@ -6,7 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rtp.access_unit import MediaKind
 from sip.endpoint import IncomingInvite
@@ -66,6 +66,13 @@ class VoiceSettings:
     """Seconds that a source waits for the slower of several loudspeakers."""
 
 
+class Feed(Protocol):
+    """Where samples come from: a ``VoiceFeed``, or a voice that is passed on."""
+
+    def attach(self, line: Callable[[bytes], None]) -> Callable[[], None]:
+        """Hand every block of A-law samples to ``line``; return what ends that."""
+
+
 class Speaker:
     """One loudspeaker of a broadcast: how far it has come, and why it ended."""
 
@@ -80,7 +87,11 @@ class Speaker:
         self.line: VoiceLine | None = None
         self.settled: asyncio.Future[None] = loop.create_future()
         """Done when voice flows, or never will."""
+        self.accepted: asyncio.Future[None] = loop.create_future()
+        """Done when the device has said OK or invited us, or never will."""
         self.ended: asyncio.Future[Cause] = loop.create_future()
+        self.permit: Callable[[], Awaitable[None]] | None = None
+        """Is awaited before the device's INVITE is answered; raises SessionLost to refuse it."""
         self.invite: asyncio.Future[IncomingInvite] = loop.create_future()
 
     @property
@@ -96,6 +107,8 @@ class Speaker:
     def reach(self, stage: VoiceStage) -> None:
         """Note a stage and its time."""
         self.stages.append((stage, asyncio.get_running_loop().time()))
+        if stage is not VoiceStage.ASKED and not self.accepted.done():
+            self.accepted.set_result(None)
         if stage in (VoiceStage.FLOWING, VoiceStage.ENDED) and not self.settled.done():
             self.settled.set_result(None)
 
@@ -175,11 +188,13 @@ class Talks:
 
     # One loudspeaker ------------------------------------------------------------------------
 
-    async def call(self, speaker: Speaker, feed: VoiceFeed) -> None:
+    async def call(self, speaker: Speaker, feed: Feed) -> None:
         """Ask a loudspeaker, answer its INVITE and speak until somebody ends it."""
         self._speakers.append(speaker)
         try:
             incoming = await self._asked(speaker)
+            if speaker.permit is not None:
+                await speaker.permit()
             await self._serve(speaker, incoming, feed)
         except SessionLost as error:
             speaker.end(error.cause)
@@ -258,7 +273,7 @@ class Talks:
             return f"did not take it: {error}"
         return None if answer.result.upper() == "OK" else f"answered {answer.result}"
 
-    async def _serve(self, speaker: Speaker, incoming: IncomingInvite, feed: VoiceFeed) -> None:
+    async def _serve(self, speaker: Speaker, incoming: IncomingInvite, feed: Feed) -> None:
         station, quirks = self._platform.station, speaker.device.quirks
         ssrcs = self._platform.sessions.ssrcs
         try:
@@ -299,7 +314,7 @@ class Talks:
         incoming: IncomingInvite,
         answer: bytes,
         sink: MediaSink,
-        feed: VoiceFeed,
+        feed: Feed,
     ) -> None:
         assert speaker.line is not None
         speaker.reach(VoiceStage.ANSWERED)

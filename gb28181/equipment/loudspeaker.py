@@ -123,9 +123,7 @@ class Loudspeaker:
             return
         self._busy += 1
         try:
-            await self._listen(notify)
-        except (Gb28181Error, SipError, OSError) as error:
-            logger.info("%s: no voice from %s: %s", self._device_id, notify.source_id, error)
+            await self.listen(notify)
         finally:
             self._busy -= 1
 
@@ -134,7 +132,21 @@ class Loudspeaker:
         for hearing in tuple(self.hearings):
             await hearing.call.bye(reason=reason, timeout=timeout)
 
-    async def _listen(self, notify: BroadcastNotify) -> None:
+    async def listen(
+        self, notify: BroadcastNotify, *, answered: asyncio.Future[None] | None = None
+    ) -> None:
+        """Invite the source of a Broadcast and play what comes, until the call has ended.
+
+        Args:
+            notify: Who calls whom.
+            answered: Is done when the source has answered our INVITE.
+        """
+        try:
+            await self._listen(notify, answered)
+        except (Gb28181Error, SipError, OSError) as error:
+            logger.info("%s: no voice from %s: %s", self._device_id, notify.source_id, error)
+
+    async def _listen(self, notify: BroadcastNotify, answered: asyncio.Future[None] | None) -> None:
         settings, station = self.settings, self._station
         caller = self._device_id if settings.invites_as == "device" else notify.target_id
         ssrc = self._ssrcs.lease()
@@ -145,6 +157,8 @@ class Loudspeaker:
             offer = self._offer(caller, receiver.local[1], ssrc)
             request = self._request(notify, caller, ssrc, offer.to_bytes())
             call = await endpoint.invite(request, target, timeout=settings.answer_within)
+            if answered is not None and not answered.done():
+                answered.set_result(None)
             await self._play(Hearing(notify.source_id, notify.target_id, call, receiver), ssrc)
         finally:
             if receiver is not None:

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from gb28181.cascade import Cascade
 from gb28181.equipment.loudspeaker import LoudspeakerSettings
 from gb28181.errors import SessionLost
 from gb28181.events import CatalogChanged
@@ -15,8 +17,10 @@ from gb28181.manscdp.broadcast import BroadcastNotify, BroadcastResponse
 from gb28181.manscdp.codec import decode
 from gb28181.media.source import MediaSource
 from gb28181.media.voice import ToneSource
+from gb28181.platform import Platform
 from gb28181.quirks import Quirks
 from gb28181.sdp import PCMA, PS, MediaTransport, Payload, SessionDescription
+from gb28181.share import IdMap, Share
 from gb28181.ssrc import Ssrc
 from gb28181.testing.simulation import SimulatedDevice, Simulation
 from rtp.access_unit import AccessUnit, Codec, MediaKind
@@ -365,3 +369,95 @@ async def test_packets_over_tcp_have_lengths_unless_the_device_wants_none(
     assert int.from_bytes(second[2:4]) == int.from_bytes(first[2:4]) + 1
     if not framed:
         assert len(heard) % size == 0  # not even a report between them
+
+
+# Through a cascade ------------------------------------------------------------------------------
+
+PUBLISHED = "37130000001320000077"
+
+
+@dataclass
+class Levels:
+    """A province over a county over a camera with a loudspeaker."""
+
+    upper: Platform
+    lower: Platform
+    camera: SimulatedDevice
+    link: Cascade
+
+
+async def levels(gb: Simulation, *, ptz: bool = True, **device: Any) -> Levels:
+    upper, lower = await gb.platform("37130000002000000001"), await gb.platform()
+    camera = await gb.device(platform=lower, **device)
+    await gb.until(CatalogChanged)
+    share = Share(ids=IdMap({camera.channels[0]: PUBLISHED}), ptz=ptz)
+    link = await gb.cascade(lower, upper, share)
+    await gb.until(lambda: upper.channel(PUBLISHED).is_online, within=200)
+    return Levels(upper, lower, camera, link)
+
+
+async def test_a_voice_goes_down_two_levels(gb: Simulation) -> None:
+    world = await levels(gb, loudspeaker=LoudspeakerSettings(mode="tcp-active"), transport="tcp")
+    loop = asyncio.get_running_loop()
+    heard_at: list[float] = []
+    assert world.camera.role.loudspeaker is not None
+    world.camera.role.loudspeaker.on_sound = lambda unit: heard_at.append(loop.time())
+    async with world.upper.channel(PUBLISHED).broadcast(ToneSource(1000.0)):
+        began = loop.time()
+        await gb.advance(3)
+        (speaker,) = world.lower.talks._speakers
+        assert speaker.is_flowing
+        assert heard_at[0] - began < 0.3
+    assert pitch(ear(world.camera)) == pytest.approx(1000, rel=0.01)
+    await gb.advance(40)
+    assert world.link.voice is not None
+    assert world.link.voice.speakers == []
+    assert gb.leaks() == []
+
+
+async def test_the_camera_is_not_answered_before_the_upper_has_answered(gb: Simulation) -> None:
+    world = await levels(gb)
+    # Somebody calls in the name of the upper, and does not take the INVITE that comes back.
+    assert world.link.voice is not None
+    notify = BroadcastNotify(sn="1", source_id=world.upper.id, target_id=PUBLISHED)
+    await world.link.voice.called(notify)
+    assert world.upper.talks.unasked == 1
+    assert ear(world.camera) == []
+    assert world.camera.role.loudspeaker is not None
+    assert world.camera.role.loudspeaker.hearings == []
+    await gb.advance(40)
+    assert gb.leaks() == []
+
+
+@pytest.mark.parametrize("by", ["upper", "camera"])
+async def test_either_side_ends_the_whole_chain(gb: Simulation, by: str) -> None:
+    world = await levels(gb)
+    cast = await world.upper.channel(PUBLISHED).broadcast(ToneSource()).open()
+    await gb.advance(1)
+    assert world.camera.role.loudspeaker is not None
+    if by == "camera":
+        await world.camera.role.loudspeaker.end("switched off", timeout=2.0)
+        (cause,) = (await cast.finished()).values()
+        assert cause.code == "bye"
+    await cast.close()
+    await gb.until(lambda: len(world.lower.talks) == 0, within=5)
+    assert world.camera.role.loudspeaker.hearings == []
+    await gb.advance(40)
+    assert gb.leaks() == []
+
+
+async def test_a_link_that_may_not_control_may_not_speak(gb: Simulation) -> None:
+    world = await levels(gb, ptz=False)
+    with pytest.raises(SessionLost) as told:
+        await world.upper.channel(PUBLISHED).broadcast(ToneSource()).open()
+    assert "ERROR" in told.value.cause.evidence["tried"]
+    assert ear(world.camera) == []
+
+
+async def test_a_camera_that_refuses_is_told_above_as_a_refusal(gb: Simulation) -> None:
+    world = await levels(gb, loudspeaker=LoudspeakerSettings(at_once=0))
+    with pytest.raises(SessionLost) as told:
+        await world.upper.channel(PUBLISHED).broadcast(ToneSource()).open()
+    assert told.value.cause.code == "voice-refused"
+    await gb.advance(40)
+    assert gb.leaks() == []
