@@ -235,7 +235,7 @@ async def test_a_relay_rewrites_in_the_worker_and_says_how(plane: WorkerPlane) -
         relay = plane.relay(receiver, sink, ssrc=99, payload_type=100, timestamp=5000)
         await sink.start()
         packet = struct.pack("!BBHII", 0x80, 96, 1000, 1_000_000, 7) + PACK_START
-        packet += bytes(10) + b"\0\0\x01\xbb" + bytes(8)  # a system header: a group begins
+        packet += b"\x44" + bytes(9) + b"\0\0\x01\xbb" + bytes(8)  # a system header: a group begins
         camera.sendto(packet, receiver.local)
         await receiver.first_packet(5)
         await until(lambda: relay.statistics.packets == 1)
