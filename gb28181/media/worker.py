@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -79,7 +80,11 @@ class FarReceiver:
             self._reader = self.receiver.units.reader(
                 size=_QUEUE, overflow=Overflow.PAUSE if waits else Overflow.SKIP_TO_KEY
             )
-            pump = self._tasks.spawn(self._pump(self._reader, turn), name=f"units {self.number}")
+            pump = self._tasks.spawn(
+                self._pump(self._reader, turn),
+                name=f"units {self.number}",
+                on_fault=self.receiver.close,
+            )
             self._pumps.add(pump)
             pump.add_done_callback(self._pumps.discard)
 
@@ -216,17 +221,28 @@ class Worker:
                     continue
                 # An end may have closed by itself while the message was on its way.
                 if do in ("relay", "close") or self._has(said["id"]):
-                    self._told[do](**said)
+                    self._obey(do, said)
         finally:
             if self._plane is not None:
                 await self._plane.close()
             if self._network is not None:
                 self._network.close()
 
+    def _obey(self, do: str, said: Fields) -> None:
+        # A named boundary (a stream): what fails here ends this end, not the worker.
+        try:
+            self._told[do](**said)
+        except Exception:
+            logger.exception("%s of the media end %d failed, which is closed", do, said["id"])
+            self._close(id=said["id"])
+
     async def _answer(self, ask: int, work: Awaitable[Fields]) -> None:
         try:
             facts = await work
         except (Gb28181Error, OSError, ValueError) as error:
+            self._pipe.send("answer", ask=ask, error=pack_error(error))
+        except Exception as error:  # the same boundary
+            logger.exception("a request failed")
             self._pipe.send("answer", ask=ask, error=pack_error(error))
         else:
             self._pipe.send("answer", ask=ask, **facts)
@@ -351,6 +367,9 @@ def main() -> None:
     """
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
+    # A stream that is relayed has four sockets or more; 1,024 files are usual without this.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     asyncio.run(serve(socket.socket(fileno=int(sys.argv[1]))))
 
 

@@ -245,7 +245,7 @@ class WorkerPlane:
         for line in lines:
             try:
                 return await self._open_receiver(line, mode, host, shared)
-            except PortsExhausted:
+            except (PortsExhausted, MediaWorkerLost):
                 if line is lines[-1]:
                     raise
         raise MediaWorkerLost("no media worker runs")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -133,3 +136,42 @@ async def test_a_killed_province_is_noticed_and_comes_back(village: Village) -> 
 
 def online(state: dict[str, Any], device_id: str) -> bool:
     return any(one["online"] for one in state["devices"] if one["id"] == device_id)
+
+
+def workers_of(pid: int) -> list[int]:
+    """The media workers of a gateway."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    command_of = {int(one): Path(f"/proc/{one}/cmdline").read_bytes() for one in children}
+    return [one for one, command in command_of.items() if b"media.worker" in command]
+
+
+async def test_killed_media_workers_are_started_again_and_the_streams_come_back(
+    village: Village,
+) -> None:
+    county = village.folder / "county.toml"
+    county.write_text(county.read_text().replace("[media]\n", "[media]\nworkers = 2\n"))
+    await everything(village)
+    pid = village.processes["county"].pid
+    workers = workers_of(pid)
+    assert len(workers) == 2
+    watcher = Watcher(village)
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(watcher.run())
+        for channel in village.cameras:
+            await pictures_flow(village, channel, within=10)
+        watcher.forget()
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        for channel in village.cameras:
+            lost = await watcher.hears("lost", channel, within=12)
+            # The reason of the county's BYE is heard in the province.
+            assert "died: killed by SIGKILL" in lost["sentence"], lost
+        for channel in village.cameras:
+            await pictures_flow(village, channel, within=RECOVERY)
+        state = await village.status("county")
+        assert state["health"]["workers"] == 2
+        assert not set(workers) & set(workers_of(pid))
+        watching.cancel()
+    await village.until("county", lambda state: not state["streams"], within=8)
+    health = (await village.status("county"))["health"]
+    assert (health["receivers"], health["sinks"], health["leased_ports"]) == (0, 0, 0)
