@@ -52,6 +52,9 @@ _STATES = frozenset({"ON", "OFF", "VLOST", "DEFECT"})
 _WITHOUT_DEVICE_ID = (MobilePositionNotify,)
 """The schema of 2016 has no DeviceID there."""
 
+LARGE_BODY = 800
+"""Bytes of a body whose message may exceed what goes over UDP, with its head: 1,300."""
+
 
 class Inbox:
     """Answers each MESSAGE and NOTIFY by the rules of the standard, and hands on what it says.
@@ -72,7 +75,8 @@ class Inbox:
         """Serve a MESSAGE, or a NOTIFY outside any subscription."""
         request, flow = incoming.request, incoming.flow
         sender_id = self._sender_of(incoming)
-        status = self._platform.heard(sender_id, flow)
+        is_large = len(request.body) >= LARGE_BODY
+        status = self._platform.heard(sender_id, flow, is_large=is_large)
         self._platform.watch.message(sender_id, request, is_trusted=status == 200)
         if status != 200:
             self.counters["not-registered"] += 1

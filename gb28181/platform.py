@@ -400,11 +400,13 @@ class Platform:
         self.watch.register(device_id, request, flow)
         self._wake.set()
 
-    def heard(self, sender_id: str, flow: Flow) -> int:
+    def heard(self, sender_id: str, flow: Flow, *, is_large: bool = False) -> int:
         """Note a sign of life; return the status that its sender deserves, 200 or 403."""
         known = self.devices.get(sender_id)
         follow = known is not None and known.quirks.follows_address
-        result = self.registrar.touch(sender_id, flow, self._now(), follow=follow)
+        result = self.registrar.touch(
+            sender_id, flow, self._now(), follow=follow, is_large=is_large
+        )
         if result.event is not None:
             self._apply(result.event)
             self._wake.set()

@@ -268,12 +268,19 @@ class Registrar:
         return self.touch(device_id, flow, now, follow=follow)
 
     def touch(
-        self, device_id: str, flow: Flow, now: float, *, follow: bool = False
+        self,
+        device_id: str,
+        flow: Flow,
+        now: float,
+        *,
+        follow: bool = False,
+        is_large: bool = False,
     ) -> KeepaliveResult:
         """Take a message that names this device as its sender; it counts as a sign of life.
 
         The status is 403 unless it comes from where the device registered. On UDP a new source
-        port of the same host is followed at once.
+        port of the same host is followed at once. What is too large for UDP may come over TCP from
+        the same host (RFC 3261 section 18.1.1); the way back to the device stays as it is.
 
         Args:
             device_id: The sender.
@@ -281,8 +288,11 @@ class Registrar:
             now: The time.
             follow: Follow to any address, without credentials: only for a device whose quirk it
                 is never to register again.
+            is_large: Whether the message may be too large for UDP.
         """
         old = self._bindings.get(device_id)
+        if is_large and old is not None and _is_same_host_over_tcp(old.flow, flow):
+            flow = old.flow
         if old is None or now >= old.expires_at or not (follow or _is_trusted(old, flow)):
             return KeepaliveResult(status=403)
         # A message may still be read after its connection broke; that does not mend it.
@@ -501,6 +511,11 @@ class Registrar:
         else:
             sentence = "the connection broke and the device did not register again"
         return Offline(binding=binding, cause=cause, sentence=sentence)
+
+
+def _is_same_host_over_tcp(registered: Flow, flow: Flow) -> bool:
+    """Whether a device that registered over UDP sends something over TCP."""
+    return not registered.reliable and flow.reliable and registered.remote[0] == flow.remote[0]
 
 
 def _is_trusted(old: Binding, flow: Flow) -> bool:

@@ -676,3 +676,16 @@ def test_events_alternate_and_every_device_ends_offline(
         assert online is (binding is not None and binding.online)
     assert len(platform.poll(now + 1e6)) == int(online)
     assert platform.next_timeout() is None
+
+
+def test_what_is_too_large_for_udp_may_come_over_tcp_from_the_same_host() -> None:
+    """RFC 3261, 18.1.1; the way back to the device stays as it registered."""
+    platform = registrar()
+    admit(platform)
+    assert platform.touch(DEVICE, TCP, 59.0).status == 403
+    assert platform.touch(DEVICE, TCP, 60.0, is_large=True).status == 200
+    binding = platform.binding(DEVICE)
+    assert binding is not None
+    assert (binding.flow, binding.last_seen) == (UDP, 60.0)
+    elsewhere = Flow("tcp", HERE, (OTHER_HOST.remote[0], 50001))
+    assert platform.touch(DEVICE, elsewhere, 61.0, is_large=True).status == 403
