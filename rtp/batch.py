@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .errors import RemoteProtocolError
 from .nal import starts_with_key
 from .packet import HEADER_SIZE, RTCP_TYPES, payload_bounds
 
-PACK_START = b"\x00\x00\x01\xba"
-_HEAD = struct.Struct("!BBHII")
-_REST = struct.Struct("!BHII")
-_LENGTH = struct.Struct("!H")
-_STRIDED_FROM = 6  # below this many packets the slices cost more than they save
-_UNKNOWN = -2
-_AUDIO_TYPES = frozenset({0, 4, 8, 9, 18, 20})
+PACK_START: Final = b"\x00\x00\x01\xba"
+_HEAD: Final = struct.Struct("!BBHII")
+_REST: Final = struct.Struct("!BHII")
+_LENGTH: Final = struct.Struct("!H")
+_STRIDED_FROM: Final = 6  # below this many packets the slices cost more than they save
+_UNKNOWN: Final = -2
+_AUDIO_TYPES: Final = frozenset({0, 4, 8, 9, 18, 20})
 """Static payload types of audio (GB/T 28181-2016 and 2022 C.2)."""
-_MOST = 256
+_MOST: Final = 256
 """Packets of a batch that slices rewrite."""
-_COUNTING = bytes(range(256)) * (_MOST // 256 + 1)
-_SAME = [bytes((value,)) * _MOST for value in range(256)]
+_COUNTING: Final = bytes(range(256)) * (_MOST // 256 + 1)
+_SAME: Final = [bytes((value,)) * _MOST for value in range(256)]
 
 
-class Heads(NamedTuple):
+@dataclass(slots=True)
+class Heads:
     """The fixed headers of a batch, field by field: one entry for each packet."""
 
     firsts: tuple[int, ...]
@@ -143,8 +145,8 @@ class PacketBatch:
     def _read_heads(self) -> Heads:
         count = len(self.lengths)
         if not count:
-            self._heads = Heads((), (), (), (), ())
-            return self._heads
+            nothing = self._heads = Heads((), (), (), (), ())
+            return nothing
         even = self.even
         flat: tuple[int, ...] = ()
         if even:
@@ -155,7 +157,7 @@ class PacketBatch:
                 [field for offset, _ in self.bounds[even:] for field in read(data, offset)]
             )
         numbers: tuple[int, ...] = flat[2::5]
-        heads = Heads._make((flat[0::5], flat[1::5], numbers, flat[3::5], flat[4::5]))
+        heads = Heads(flat[0::5], flat[1::5], numbers, flat[3::5], flat[4::5])
         self._heads = heads
         self._is_plain = heads.firsts.count(0x80) == count
         first = numbers[0]

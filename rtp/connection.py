@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from .network import Address, StreamProtocol
 from .poller import READ_SIZE, MediaPoller
 
-_BACKLOG = 16
-_KEPT = 1024 * 1024
+_BACKLOG: Final = 16
+_KEPT: Final = 1024 * 1024
 
 
 class PolledConnection(asyncio.Transport):

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import socket
 import struct
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from .network import Address
+from .recvmmsg import Slots, has_recvmmsg
 
-PACKETS_A_READ = 46  # what one UDP_SEGMENT send can carry at 1412 bytes
-_LARGEST_DATAGRAM = 65_536
-_SLOT = 2048  # until the usual size of a socket's packets is known
-_NAME = 32  # a sockaddr_in6 has 28 bytes
-_MOST_SIZES = 16
-_SHRINK_FROM = 4
-_DONTWAIT = int(socket.MSG_DONTWAIT)
-_PORT = struct.Struct("!H")
-_SCOPE = struct.Struct("=I")
+PACKETS_A_READ: Final = 46  # what one UDP_SEGMENT send can carry at 1412 bytes
+_LARGEST_DATAGRAM: Final = 65_536
+_SLOT: Final = 2048  # until the usual size of a socket's packets is known
+_NAME: Final = 32  # a sockaddr_in6 has 28 bytes
+_MOST_SIZES: Final = 16
+_SHRINK_FROM: Final = 4
+_DONTWAIT: Final = int(socket.MSG_DONTWAIT)
+_PORT: Final = struct.Struct("!H")
+_SCOPE: Final = struct.Struct("=I")
 
 
 class Reader(Protocol):
@@ -55,26 +55,6 @@ class Reader(Protocol):
         """Return each datagram whole, with where it is from: the slow way."""
 
 
-class _Iovec(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
-
-
-class _Msghdr(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_void_p),
-        ("name_size", ctypes.c_uint32),
-        ("iov", ctypes.c_void_p),
-        ("iov_count", ctypes.c_size_t),
-        ("control", ctypes.c_void_p),
-        ("control_size", ctypes.c_size_t),
-        ("flags", ctypes.c_int),
-    )
-
-
-class _Mmsghdr(ctypes.Structure):
-    _fields_ = (("header", _Msghdr), ("size", ctypes.c_uint32))
-
-
 class _Buffers:
     """What the readers of one poller share; only touched pages take memory."""
 
@@ -98,33 +78,18 @@ class ManyReader:
     def __init__(self, family: int, stride: int, buffers: _Buffers) -> None:
         self.stride = stride
         self._family = family
-        # It never waits, so the lock of the interpreter need not be given up for it.
-        self._call = ctypes.PyDLL(None).recvmmsg
         self._buffers = buffers
         self._near = memoryview(buffers.near)
         self._names = memoryview(buffers.names[socket.AddressFamily(family)])
-        near, far, names = (
-            ctypes.addressof(ctypes.c_char.from_buffer(buffer))
-            for buffer in (buffers.near, buffers.far, self._names.obj)
-        )
-        # What a datagram has beyond its slot goes to a place of its own.
-        self._iovecs = (_Iovec * (2 * PACKETS_A_READ))()
-        self._headers = (_Mmsghdr * PACKETS_A_READ)()
-        self._name_size = 28 if family == socket.AF_INET6 else 16
-        for index in range(PACKETS_A_READ):
-            self._iovecs[2 * index] = _Iovec(near + index * stride, stride)
-            self._iovecs[2 * index + 1] = _Iovec(
-                far + index * _LARGEST_DATAGRAM, _LARGEST_DATAGRAM - stride
-            )
-            header = self._headers[index].header
-            header.name, header.name_size = names + index * _NAME, self._name_size
-            header.iov = ctypes.addressof(self._iovecs) + 2 * index * ctypes.sizeof(_Iovec)
-            header.iov_count = 2
-        self._address = ctypes.c_void_p(ctypes.addressof(self._headers))
-        words = ctypes.sizeof(_Mmsghdr) // 4
-        self._sizes = (
-            memoryview(self._headers).cast("B").cast("I")[_Mmsghdr.size.offset // 4 :: words]
-        )
+        name_size = 28 if family == socket.AF_INET6 else 16
+        self._slots = Slots(
+            buffers.near, buffers.far, buffers.names[socket.AddressFamily(family)],
+            packets=PACKETS_A_READ, stride=stride, beyond=_LARGEST_DATAGRAM,
+            name_size=name_size, name_room=_NAME,
+        )  # fmt: skip
+        self._call: Any = self._slots.call
+        self._address: Any = self._slots.address
+        self._sizes: memoryview = self._slots.sizes
 
     def read(self, sock: socket.socket) -> int:
         """Read without waiting; return how many datagrams came."""
@@ -234,7 +199,7 @@ class Readers:
     def __init__(self, *, many: bool = True) -> None:
         self._buffers = _Buffers()
         self._made: dict[tuple[int, int], ManyReader] = {}
-        self._single = None if many and _has_recvmmsg() else SingleReader()
+        self._single = None if many and has_recvmmsg() else SingleReader()
 
     def first(self, family: int) -> Reader:
         """Return the reader for a socket of which nothing is known."""
@@ -260,20 +225,10 @@ class Readers:
         return self._made[key]
 
 
-_PASSING = {
+_PASSING: Final = {
     errno.EINTR,
     errno.ECONNREFUSED,
     errno.ECONNRESET,
     errno.EHOSTUNREACH,
     errno.ENETUNREACH,
 }
-
-
-def _has_recvmmsg() -> bool:
-    # The layout above is the one of 64-bit Linux.
-    if ctypes.sizeof(ctypes.c_void_p) != 8:
-        return False
-    try:
-        return hasattr(ctypes.CDLL(None), "recvmmsg")
-    except OSError:
-        return False

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from . import nal
 from .access_unit import AccessUnit, Codec
 from .sequence import Unwrapper
 
 PAYLOAD_TYPES: dict[int, Codec] = {0: Codec.PCMU, 8: Codec.PCMA}
 """Static payload types of RFC 3551 table 4 that GB/T 28181 uses."""
-MAX_PICTURE = 8 * 1024 * 1024
-_START = b"\x00\x00\x00\x01"
+MAX_PICTURE: Final = 8 * 1024 * 1024
+_START: Final = b"\x00\x00\x00\x01"
 _H264_AGGREGATE, _H264_FRAGMENT = 24, 28
 _H265_AGGREGATE, _H265_FRAGMENT = 48, 49
-_ADTS_8000 = 11  # the sampling frequency index of 8000 Hz
+_ADTS_8000: Final = 11  # the sampling frequency index of 8000 Hz
 
 
 class G711Depacketizer:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from .errors import FramingLost, LocalProtocolError
 
-_LENGTH = struct.Struct("!H")
-_SMALLEST = 8  # an RTCP receiver report without blocks
-_EHOME_PREFIX = 256
-_TRUSTED = 3  # frames after which the SSRC of the first is believed
-_UNKNOWN, _PLAIN, _INTERLEAVED = 0, 2, 4  # styles: the bytes before each packet
-_MANY = 4  # frames of one length that are worth looking at together
+_LENGTH: Final = struct.Struct("!H")
+_SMALLEST: Final = 8  # an RTCP receiver report without blocks
+_EHOME_PREFIX: Final = 256
+_TRUSTED: Final = 3  # frames after which the SSRC of the first is believed
+_UNKNOWN: Final = 0  # styles: the bytes before each packet
+_PLAIN: Final = 2
+_INTERLEAVED: Final = 4
+_MANY: Final = 4  # frames of one length that are worth looking at together
 
 
 class Deframer:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Final
 
-RATE = 8000
+RATE: Final = 8000
 """Samples, and bytes, a second."""
-ALAW_SILENCE = 0xD5
+ALAW_SILENCE: Final = 0xD5
 """The smallest positive value; what a quiet line carries."""
 
 
@@ -45,8 +46,8 @@ class _Encoder:
 
 
 _TO_ALAW, _TO_MULAW = _Encoder(ALAW), _Encoder(MULAW)
-_ALAW_AS_MULAW = _TO_MULAW.encode(ALAW)
-_MULAW_AS_ALAW = _TO_ALAW.encode(MULAW)
+_ALAW_AS_MULAW: Final = _TO_MULAW.encode(ALAW)
+_MULAW_AS_ALAW: Final = _TO_ALAW.encode(MULAW)
 
 
 def to_alaw(samples: Iterable[int]) -> bytes:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 from .access_unit import AccessUnit, MediaKind
 from .mpegps import syntax
 from .mpegps.demuxer import MAX_FRAME
 from .mpegps.tracks import AudioTrack, Shared, VideoTrack
 
-SIZE = 188
-_SYNC = 0x47
-_MOST_PROGRAMS = 16
+SIZE: Final = 188
+_SYNC: Final = 0x47
+_MOST_PROGRAMS: Final = 16
 
 
 class TsDemuxer:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from .access_unit import Codec
 
-_START = b"\x00\x00\x01"
-_H264_PARAMETERS = frozenset({7, 8})
-_H265_PARAMETERS = frozenset({32, 33, 34})
+_START: Final = b"\x00\x00\x01"
+_H264_PARAMETERS: Final = frozenset({7, 8})
+_H265_PARAMETERS: Final = frozenset({32, 33, 34})
 
 
 def split(data: bytes) -> list[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from .batch import PacketBatch
 
@@ -13,7 +13,7 @@ Address = tuple[str, int]
 OnBatch = Callable[[PacketBatch, Address], None]
 OnRtcp = Callable[[bytes, Address], None]
 
-RECEIVE_BUFFER = 4 * 1024 * 1024
+RECEIVE_BUFFER: Final = 4 * 1024 * 1024
 
 
 class MediaSocket(Protocol):

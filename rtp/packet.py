@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Final
 
 from .errors import LocalProtocolError, RemoteProtocolError
 
-HEADER_SIZE = 12
-RTCP_TYPES = frozenset(range(200, 205))
+HEADER_SIZE: Final = 12
+RTCP_TYPES: Final = frozenset(range(200, 205))
 """What the second byte of an RTCP packet may be (RFC 3550 section 12.1)."""
-_HEADER = struct.Struct("!BBHII")
-_MAX_16 = 0xFFFF
-_MAX_32 = 0xFFFF_FFFF
+_HEADER: Final = struct.Struct("!BBHII")
+_MAX_16: Final = 0xFFFF
+_MAX_32: Final = 0xFFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

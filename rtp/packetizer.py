@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from .errors import LocalProtocolError
 
-_HEADER = struct.Struct("!BBHII")
+_HEADER: Final = struct.Struct("!BBHII")
 
 
 class Packetizer:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import select
-from typing import Protocol
+from typing import Final, Protocol
 
 from .datagrams import Readers
 
-READ_SIZE = 65_536
+READ_SIZE: Final = 65_536
 
 
 class Polled(Protocol):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .batch import PacketBatch
 from .rtcp import ReportBlock
 
-_CLOCK = 90_000
-_RESTART = 1000
-_WINDOW = 1024
+_CLOCK: Final = 90_000
+_RESTART: Final = 1000
+_WINDOW: Final = 1024
 
 
 class Reception:
@@ -141,4 +143,4 @@ class Reception:
         self._transit = transit
 
 
-_MASK = (1 << _WINDOW) - 1
+_MASK: Final = (1 << _WINDOW) - 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .packet import RtpPacket
 from .sequence import distance
 
-_RESTART = 1000
+_RESTART: Final = 1000
 
 
 class ReorderBuffer:

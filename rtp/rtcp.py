@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Final
 
 from .errors import RemoteProtocolError
 
-SENDER_REPORT = 200
-RECEIVER_REPORT = 201
-SOURCE_DESCRIPTION = 202
-BYE = 203
-_HEADER = struct.Struct("!BBHI")
-_SENDER = struct.Struct("!QIII")
-_BLOCK = struct.Struct("!II IIII")
-_MAX_NAME = 255
-_NTP_EPOCH = 2_208_988_800  # 1900 to 1970
+SENDER_REPORT: Final = 200
+RECEIVER_REPORT: Final = 201
+SOURCE_DESCRIPTION: Final = 202
+BYE: Final = 203
+_HEADER: Final = struct.Struct("!BBHI")
+_SENDER: Final = struct.Struct("!QIII")
+_BLOCK: Final = struct.Struct("!II IIII")
+_MAX_NAME: Final = 255
+_NTP_EPOCH: Final = 2_208_988_800  # 1900 to 1970
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

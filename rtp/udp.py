@@ -9,6 +9,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Final
 
 from .batch import PacketBatch, Segment
 from .datagrams import PACKETS_A_READ
@@ -18,13 +19,19 @@ from .poller import MediaPoller
 
 logger = logging.getLogger("gb28181.rtp")
 
-_UDP_SEGMENT = 103  # linux/udp.h
-_SO_MEMINFO = 55  # asm-generic/socket.h
-_MEMINFO_DROPS = 8  # linux/sock_diag.h: SK_MEMINFO_DROPS
-_SEGMENT_SIZE = struct.Struct("=H")
-_REFUSED_SEGMENT = {errno.EINVAL, errno.EIO, errno.ENOPROTOOPT, errno.EMSGSIZE, errno.EOPNOTSUPP}
-_MOST_BYTES = 65_000  # what one send may hold
-_FULL = {errno.EAGAIN, errno.ENOBUFS}
+_UDP_SEGMENT: Final = 103  # linux/udp.h
+_SO_MEMINFO: Final = 55  # asm-generic/socket.h
+_MEMINFO_DROPS: Final = 8  # linux/sock_diag.h: SK_MEMINFO_DROPS
+_SEGMENT_SIZE: Final = struct.Struct("=H")
+_REFUSED_SEGMENT: Final = {
+    errno.EINVAL,
+    errno.EIO,
+    errno.ENOPROTOOPT,
+    errno.EMSGSIZE,
+    errno.EOPNOTSUPP,
+}
+_MOST_BYTES: Final = 65_000  # what one send may hold
+_FULL: Final = {errno.EAGAIN, errno.ENOBUFS}
 
 
 class UdpMediaSocket:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Final
 
 from rtp.batch import PacketBatch
 
 Address = tuple[str, int]
 
-_CHANGE_AFTER = 16
+_CHANGE_AFTER: Final = 16
 """Packets in a row with another SSRC from our own source that count as a change of SSRC."""
-_QUIET = 1.0
+_QUIET: Final = 1.0
 """Seconds without packets after which our SSRC may go on from another port of its host."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 from enum import Enum
+from typing import Final
 
 from rtp.access_unit import AccessUnit, Codec, MediaKind
 from rtp.batch import PacketBatch
@@ -22,17 +23,20 @@ from rtp.nal import nal_type, parameter_sets, picture_size
 from rtp.packet import HEADER_SIZE, RtpPacket, parse
 from rtp.reorder import ReorderBuffer
 
-_AAC_TYPE = 102
+_AAC_TYPE: Final = 102
 """The payload type of AAC in the standard (2022 C.2)."""
-_OTHER_TYPES = frozenset(
+_OTHER_TYPES: Final = frozenset(
     kind | marker for kind in (*PAYLOAD_TYPES, _AAC_TYPE) for marker in (0, 0x80)
 )
-_PRIVATE = {b"IMKH": "Hikvision's private stream (IMKH)", b"DHAV": "Dahua's private stream (DHAV)"}
-_UNKNOWN_AFTER = 500
+_PRIVATE: Final = {
+    b"IMKH": "Hikvision's private stream (IMKH)",
+    b"DHAV": "Dahua's private stream (DHAV)",
+}
+_UNKNOWN_AFTER: Final = 500
 """Packets after which a payload that nothing tells is called unknown."""
-_SETS_WITHIN = 4096  # bytes; parameter sets come first
-_SEQUENCE_SET = {Codec.H264: 7, Codec.H265: 33}
-_RATE_OVER = 51
+_SETS_WITHIN: Final = 4096  # bytes; parameter sets come first
+_SEQUENCE_SET: Final = {Codec.H264: 7, Codec.H265: 33}
+_RATE_OVER: Final = 51
 """Video units over which the frame rate is taken."""
 
 

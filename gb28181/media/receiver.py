@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from rtp.access_unit import AccessUnit, Codec, MediaKind
 from rtp.batch import PacketBatch
@@ -23,11 +24,11 @@ from .depacketizer import Depacketizer, Picture
 from .inputs import Inputs, ReceiverInputs
 from .stream import Stream, batch_stream, current_group, unit_stream
 
-REPORT_INTERVAL = 5.0
+REPORT_INTERVAL: Final = 5.0
 """Seconds between two RTCP receiver reports (spec: some devices stop without them)."""
-RECONNECT_GRACE = 5.0
+RECONNECT_GRACE: Final = 5.0
 """Seconds that a lost TCP connection may take to come again before the stream ends."""
-_ODD_FRAMES = ("ehome", "interleaved")
+_ODD_FRAMES: Final = ("ehome", "interleaved")
 """Frames over TCP that are not of RFC 4571."""
 logger = logging.getLogger("gb28181.media")
 

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from rtp.batch import PacketBatch
 from rtp.errors import RtpError
@@ -27,23 +27,23 @@ from rtp.transport import (
 from ..errors import MediaTimeout
 from .stream import Stream, current_group
 
-REPORT_INTERVAL = 5.0
+REPORT_INTERVAL: Final = 5.0
 """Seconds between two RTCP sender reports."""
-SEND_AT_ONCE = 64 * 1024
+SEND_AT_ONCE: Final = 64 * 1024
 """Bytes of a cached group that leave in one turn of the loop."""
-SEND_PAUSE = 0.005
+SEND_PAUSE: Final = 0.005
 """Seconds between two such turns: about 100 Mbit/s while a new target catches up."""
-BACKLOG_BYTES = 8 * 1024 * 1024
+BACKLOG_BYTES: Final = 8 * 1024 * 1024
 """What may wait behind a cached group. Beyond it all is dropped up to the next group start."""
-CONNECT_PATIENCE = 30.0
+CONNECT_PATIENCE: Final = 30.0
 """How long a passive sink waits for its peer, once started."""
-GROUP_PATIENCE = 5.0
+GROUP_PATIENCE: Final = 5.0
 """How long a group start is waited for before anything is sent that comes."""
 
-_SINK_BUFFER = 64 * 1024  # nothing but stray packets comes to a sender's port
-_CLOSE_GRACE = 1.0
-_JUMP = 1000  # packets; more is a restart of the source (RFC 3550 A.1 has 3000 and 100)
-_CLOCK = 90000
+_SINK_BUFFER: Final = 64 * 1024  # nothing but stray packets comes to a sender's port
+_CLOSE_GRACE: Final = 1.0
+_JUMP: Final = 1000  # packets; more is a restart of the source (RFC 3550 A.1 has 3000 and 100)
+_CLOCK: Final = 90000
 
 logger = logging.getLogger("gb28181.media")
 

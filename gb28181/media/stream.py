@@ -8,16 +8,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from rtp.access_unit import AccessUnit, MediaKind
 from rtp.batch import PacketBatch
 
 T = TypeVar("T")
 
-GROUP_BYTES = 4 * 1024 * 1024
+GROUP_BYTES: Final = 4 * 1024 * 1024
 """What the cache of the current group may hold. A longer group is not cached at all."""
-GROUP_ITEMS = 2000
+GROUP_ITEMS: Final = 2000
 """How many items the cache of the current group may hold."""
 
 logger = logging.getLogger("gb28181.media")

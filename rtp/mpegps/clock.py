@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..sequence import Unwrapper
 from .syntax import TIMESTAMP_BITS
 
-_JUMP_BACK = 10 * 90_000
+_JUMP_BACK: Final = 10 * 90_000
 
 
 class Clock:

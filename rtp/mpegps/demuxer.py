@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from ..access_unit import AccessUnit, Codec, MediaKind
 from . import syntax
 from .clock import Clock
 from .tracks import AudioTrack, Shared, VideoTrack
 
-MAX_FRAME = 8 * 1024 * 1024
+MAX_FRAME: Final = 8 * 1024 * 1024
+# How the open picture goes on without regard to lengths.
+_NOT: Final = 0
+_UNBOUNDED: Final = 1
+_WRAPPED: Final = 2
 # No NAL unit header has its first bit set, so these never stand inside H.264 or H.265.
-_ANY_START = re.compile(rb"\x00\x00\x01[\xba-\xef]")
+_ANY_START: Final = re.compile(rb"\x00\x00\x01[\xba-\xef]")
 
 
 class PsDemuxer:
@@ -409,5 +414,4 @@ class PsDemuxer:
         self._shared.repairs[repair] += 1
 
 
-_NOT, _UNBOUNDED, _WRAPPED = 0, 1, 2
-_PRIVATE = frozenset({0xBD, 0xBF})  # private streams 1 and 2
+_PRIVATE: Final = frozenset({0xBD, 0xBF})  # private streams 1 and 2

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from ..access_unit import AccessUnit, Codec, MediaKind
 from ..errors import LocalProtocolError
 from . import syntax
 
-_HEADER = 9
-_STAMP = 5
+_HEADER: Final = 9
+_STAMP: Final = 5
 
 
 class PsMuxer:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Final
 
 from ..access_unit import Codec
 from ..errors import LocalProtocolError
 
-START = b"\x00\x00\x01"
-PACK = 0xBA
-SYSTEM = 0xBB
-MAP = 0xBC
-PRIVATE_1 = 0xBD
-PADDING = 0xBE
-PRIVATE_2 = 0xBF
-END = 0xB9
-AUDIO = 0xC0
-VIDEO = 0xE0
-PACK_START = START + bytes((PACK,))
-MAX_PES_LENGTH = 0xFFFF
-TIMESTAMP_BITS = 33
+START: Final = b"\x00\x00\x01"
+PACK: Final = 0xBA
+SYSTEM: Final = 0xBB
+MAP: Final = 0xBC
+PRIVATE_1: Final = 0xBD
+PADDING: Final = 0xBE
+PRIVATE_2: Final = 0xBF
+END: Final = 0xB9
+AUDIO: Final = 0xC0
+VIDEO: Final = 0xE0
+PACK_START: Final = START + bytes((PACK,))
+MAX_PES_LENGTH: Final = 0xFFFF
+TIMESTAMP_BITS: Final = 33
 
 STREAM_TYPES: dict[int, Codec] = {
     0x10: Codec.MPEG4,
@@ -40,8 +41,8 @@ STREAM_TYPES: dict[int, Codec] = {
 Source: GB/T 28181-2016 Annex C.1, GB/T 28181-2022 Annex C.1 (0x0F, 0x24 and 0x91 are new there).
 """
 
-_TYPE_OF = {codec: stream_type for stream_type, codec in STREAM_TYPES.items()}
-_PES_LENGTH = struct.Struct("!H")
+_TYPE_OF: Final = {codec: stream_type for stream_type, codec in STREAM_TYPES.items()}
+_PES_LENGTH: Final = struct.Struct("!H")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
 
 from .. import nal
 from ..access_unit import AccessUnit, Codec
 from .clock import Clock
 from .syntax import PesHeader
 
-_SNIFF = 4096  # parameter sets stand at the front
-_NAL_CODECS = (Codec.H264, Codec.H265)
-_ADTS_RATES = (
+_SNIFF: Final = 4096  # parameter sets stand at the front
+_NAL_CODECS: Final = (Codec.H264, Codec.H265)
+_ADTS_RATES: Final = (
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050,
     16_000, 12_000, 11_025, 8_000, 7_350,
 )  # fmt: skip
-_MAX_ADTS_REST = 8191
+_MAX_ADTS_REST: Final = 8191
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,0 +1,85 @@
+"""What ``recvmmsg`` of Linux reads and writes: layouts of C."""
+
+from __future__ import annotations
+
+import ctypes
+
+
+class _Iovec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
+
+
+class _Msghdr(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_size", ctypes.c_uint32),
+        ("iov", ctypes.c_void_p),
+        ("iov_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_size", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _Mmsghdr(ctypes.Structure):
+    _fields_ = (("header", _Msghdr), ("size", ctypes.c_uint32))
+
+
+class Slots:
+    """Places for datagrams and for the addresses they are from.
+
+    Args:
+        near: Takes the first ``stride`` bytes of each datagram, one after the other.
+        far: Takes what a datagram has beyond them, at the next multiple of ``beyond``.
+        names: Takes the addresses, each at the next multiple of ``name_room``.
+        packets: How many.
+        stride: Of ``near``.
+        beyond: Of ``far``.
+        name_size: Bytes of an address.
+        name_room: Of ``names``.
+    """
+
+    def __init__(
+        self,
+        near: bytearray,
+        far: bytearray,
+        names: bytearray,
+        *,
+        packets: int,
+        stride: int,
+        beyond: int,
+        name_size: int,
+        name_room: int,
+    ) -> None:
+        # It never waits, so the lock of the interpreter need not be given up for it.
+        self.call = ctypes.PyDLL(None).recvmmsg
+        """``recvmmsg`` itself."""
+        first, rest, addresses = (
+            ctypes.addressof(ctypes.c_char.from_buffer(buffer)) for buffer in (near, far, names)
+        )
+        self._iovecs = (_Iovec * (2 * packets))()
+        self._headers = (_Mmsghdr * packets)()
+        for index in range(packets):
+            self._iovecs[2 * index] = _Iovec(first + index * stride, stride)
+            self._iovecs[2 * index + 1] = _Iovec(rest + index * beyond, beyond - stride)
+            header = self._headers[index].header
+            header.name, header.name_size = addresses + index * name_room, name_size
+            header.iov = ctypes.addressof(self._iovecs) + 2 * index * ctypes.sizeof(_Iovec)
+            header.iov_count = 2
+        self.address = ctypes.c_void_p(ctypes.addressof(self._headers))
+        """What it is called with."""
+        words = ctypes.sizeof(_Mmsghdr) // 4
+        self.sizes = (
+            memoryview(self._headers).cast("B").cast("I")[_Mmsghdr.size.offset // 4 :: words]
+        )
+        """The bytes of each datagram, once it was called."""
+
+
+def has_recvmmsg() -> bool:
+    """Whether it is there, with the layouts of this module: those of 64-bit Linux."""
+    if ctypes.sizeof(ctypes.c_void_p) != 8:
+        return False
+    try:
+        return hasattr(ctypes.CDLL(None), "recvmmsg")
+    except OSError:
+        return False
