@@ -15,9 +15,12 @@ from gb28181.edition import Edition
 from gb28181.errors import MalformedCommand, MalformedSdp
 from gb28181.manscdp.codec import decode, encode
 from gb28181.sdp import parse_sdp
+from rtp.access_unit import Codec
+from rtp.elementary import AacDepacketizer, NalDepacketizer, sniff
 from rtp.errors import FramingLost
 from rtp.framing import Deframer, frame
 from rtp.mpegps.demuxer import PsDemuxer
+from rtp.mpegts import TsDemuxer, is_transport
 from sip.auth import DigestServer, answer
 from sip.errors import MalformedMessage, UnsupportedChallenge
 from sip.headers import parse_challenge, parse_event, split_challenges
@@ -103,6 +106,38 @@ def deframer(data: bytes) -> None:
             assert sum(map(len, subject.push(piece))) <= len(data)
 
 
+def nal_units(data: bytes) -> None:
+    """H.264 and H.265 straight in RTP give pictures no larger than what came."""
+    for codec in (Codec.H264, Codec.H265):
+        subject = NalDepacketizer(codec)
+        size = 0
+        for number, (flags, payload) in enumerate(_pieces(data)):
+            sniff(payload)
+            units = subject.push(
+                payload, timestamp=number // 2, marker=bool(flags & 1), missing=flags >> 1 & 1
+            )
+            size += sum(len(unit.data) for unit in units)
+        size += sum(len(unit.data) for unit in subject.flush())
+        assert size <= 5 * len(data)  # each NAL unit, of an octet at least, gets a start code
+
+
+def transport_stream(data: bytes) -> None:
+    """Nothing in a transport stream raises an error."""
+    demuxer = TsDemuxer()
+    for number, (flags, payload) in enumerate(_pieces(data)):
+        is_transport(payload)
+        demuxer.push(payload, timestamp=number * 3600, missing=flags >> 1 & 1)
+    demuxer.flush()
+
+
+def aac(data: bytes) -> None:
+    """AAC in RTP gives frames, whatever its headers say."""
+    subject = AacDepacketizer()
+    for number, (flags, payload) in enumerate(_pieces(data)):
+        units = subject.push(payload, timestamp=number * 1024, missing=flags >> 1 & 1)
+        assert sum(len(unit.data) for unit in units) <= 8 * len(payload)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "datagram": datagram,
     "stream": stream,
@@ -111,6 +146,9 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "manscdp": manscdp,
     "program_stream": program_stream,
     "deframer": deframer,
+    "nal_units": nal_units,
+    "transport_stream": transport_stream,
+    "aac": aac,
 }
 
 
@@ -144,6 +182,15 @@ _PACK = bytes.fromhex("000001ba44000400040100ffff f8")
 _MAP = bytes.fromhex("000001bc000ee1ff000000041be0000000000000")
 _VIDEO = bytes.fromhex("000001e0001480800521000100010000000167420000000168ce000000016588")
 _RTP = bytes.fromhex("80600001000000010000000a") + _PACK + _VIDEO
+_TRANSPORT = [
+    packet.ljust(188, b"\xff")
+    for packet in (
+        bytes.fromhex("47400010 00 00b00d0001c10000 0001e100 00000000"),
+        bytes.fromhex("47410010 00 02b0120001c10000 e101f000 1be101f000 00000000"),
+        bytes.fromhex("47410110") + _VIDEO,
+        bytes.fromhex("47010131 1000 000000000000000000000000000000"),
+    )
+]
 _SEEDS = {
     "digest": [
         _DIGEST,
@@ -161,6 +208,16 @@ _SEEDS = {
     "program_stream": [
         b"\x01\x40" + _PACK + _MAP + _VIDEO,
         b"\x00\x20" + _PACK + b"\x01\x40" + _MAP + _VIDEO * 4,
+    ],
+    "nal_units": [
+        b"\x00\x05\x67\x42\x00\x1e\x8c\x01\x05\x65\x88\x80\x10\x00",
+        b"\x00\x0a\x18\x00\x02\x67\x42\x00\x03\x65\x88\x80\x00\x04\x7c\x85\x88\x80\x01\x03\x7c\x45\xff",
+        b"\x00\x05\x62\x01\x93\xaf\x08\x01\x04\x62\x01\x53\x10\x01\x08\x60\x01\x00\x04\x42\x01\x01\x01",
+    ],
+    "transport_stream": [b"".join(b"\x00\xbc" + packet for packet in _TRANSPORT)],
+    "aac": [
+        b"\x00\x09\x00\x10\x00\x28\x21\x10\x05\x00\xa0",
+        b"\x02\x07\x00\x20\x00\x08\x00\x08\x21",
     ],
     "deframer": [b"\x00\xf0" + frame(_RTP) * 5, b"\x00\xf0" + b"$\x00" + frame(_RTP)],
 }
