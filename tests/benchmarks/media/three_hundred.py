@@ -23,7 +23,7 @@ from tests.benchmarks.media.media import build, cpu_seconds, memory
 from tests.benchmarks.media.stream_maker import make
 
 HOST = "127.0.0.1"
-PORTS, SINK_PORT, SSRC = range(20_000, 27_000), 27_990, 0x1000_0000
+PORTS, SINK_PORT, SSRC = range(20_000, 27_000), 19_990, 0x1000_0000
 _LEAD = 5.0  # every stream flows, and its first group has gone through
 _CLIP = 10
 
@@ -81,14 +81,17 @@ async def open_streams(
     return list(parts.values()), sinks, relays
 
 
-async def run(streams: int, workers: int, seconds: float, spread: float, folder: Path) -> None:
+async def run(options: argparse.Namespace, folder: Path) -> None:
+    streams, seconds, spread = options.streams, options.seconds, options.spread
     build(folder)
     records = make(folder, seconds=_CLIP, loops=math.ceil((seconds + 2 * _LEAD) / _CLIP) + 1)
     pipe = asyncio.subprocess.PIPE
     sink = await asyncio.create_subprocess_exec(
         folder / "sink", str(SINK_PORT), str(seconds + 300), stdout=pipe
     )
-    async with WorkerPlane(workers, ports=PORTS, tick=0.005) as plane:
+    async with WorkerPlane(
+        options.workers, ports=PORTS, tick=0.005, keep_group=options.group
+    ) as plane:
         processes = {"first process": os.getpid(), "C sink": sink.pid}
         processes |= {f"worker {number}": pid for number, pid in enumerate(plane.pids)}
         empty = look(processes)
@@ -183,11 +186,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--spread", type=float, default=0.0, help="ms that a picture is sent over")
+    parser.add_argument(
+        "--group", action=argparse.BooleanOptionalAction, default=True,
+        help="keep the current group of each stream, as a gateway does",
+    )  # fmt: skip
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(
-            run(options.streams, options.workers, options.seconds, options.spread, Path(folder))
-        )
+        asyncio.run(run(options, Path(folder)))
 
 
 if __name__ == "__main__":

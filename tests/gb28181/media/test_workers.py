@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, ExitStack, aclosing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -79,8 +79,23 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.fixture
-async def plane() -> AsyncIterator[WorkerPlane]:
-    async with WorkerPlane(2, ports=range(44000, 44120), quarantine=0.0) as plane:
+def ports() -> range:
+    """A range that nobody else uses, as far as can be seen."""
+    for first in range(10_000 + os.getpid() % 50 * 200, 25_000, 200):
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + 120):
+                    one = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                    one.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+            return range(first, first + 120)
+    pytest.fail("no 120 free ports")
+
+
+@pytest.fixture
+async def plane(ports: range) -> AsyncIterator[WorkerPlane]:
+    async with WorkerPlane(2, ports=ports, quarantine=0.0) as plane:
         pids = plane.pids
         yield plane
         pids += plane.pids
@@ -368,11 +383,11 @@ async def test_a_receiver_that_nobody_waits_for_any_more_is_closed(plane: Worker
 
 @slow
 async def test_log_lines_of_a_worker_come_through_the_first_process(
-    plane: WorkerPlane, caplog: pytest.LogCaptureFixture
+    plane: WorkerPlane, ports: range, caplog: pytest.LogCaptureFixture
 ) -> None:
     taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with taken:
-        taken.bind((HOST, shares(range(44000, 44120), 2)[1].start))
+        taken.bind((HOST, shares(ports, 2)[1].start))
         receiver = await plane.open_receiver("udp", host=HOST)
         await until(lambda: "is held by somebody else" in caplog.text)
     assert "media worker 0 (process" in caplog.text
