@@ -53,7 +53,7 @@ $(COMPILED)/.made: $(BIN)/python hatch_build.py pyproject.toml constraints.txt \
     $(wildcard sip/*.py rtp/*.py rtp/*/*.py gb28181/*.py gb28181/*/*.py)
 	$(BIN)/python -m venv $(COMPILED)
 	GB28181_COMPILE=1 $(COMPILED)/bin/python -m pip install -q --disable-pip-version-check \
-	  -c constraints.txt --force-reinstall . pytest pytest-asyncio hypothesis
+	  -c constraints.txt --force-reinstall '.[fast]' pytest pytest-asyncio hypothesis
 	@touch $@
 
 compiled: $(COMPILED)/.made ## the compiled build in .venv-compiled; needs a C compiler, one to three minutes

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from sip.auth import DigestServer, Ha1, Verdict
 from sip.errors import MalformedMessage, SipError
 from sip.flow import Flow
-from sip.headers import usual_tag
+from sip.headers import usual_tag, usual_user
 from sip.message import Request
 
 from .edition import Edition
@@ -162,6 +162,8 @@ class Registrar:
         """Take the settings and the digest that makes and checks nonces."""
         self.config = config
         self._digest = digest
+        is_new = config.edition is Edition.GB2022
+        self._announced = (("X-GB-Ver", config.edition.version),) if is_new else ()
         self._bindings: dict[str, Binding] = {}
         self._at: dict[Flow, dict[str, None]] = {}
         self._due: list[tuple[float, str]] = []
@@ -209,7 +211,7 @@ class Registrar:
         Raises:
             MalformedMessage: From has no user, or one that cannot be an ID.
         """
-        user = request.from_.uri.user
+        user = usual_user(request.headers.get("From") or "") or request.from_.uri.user
         if not _SANE_ID.match(user):
             raise MalformedMessage("From has no device ID as its user")
         return user
@@ -392,9 +394,7 @@ class Registrar:
 
     def _version(self) -> tuple[tuple[str, str], ...]:
         """2022 Annex I: in every response to REGISTER, of success or failure."""
-        if self.config.edition is not Edition.GB2022:
-            return ()
-        return (("X-GB-Ver", self.config.edition.version),)
+        return self._announced
 
     def _grant(self, wish: int | None) -> int:
         if wish is None:

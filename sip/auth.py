@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Final
 
 from .errors import LocalProtocolError, MalformedMessage, UnsupportedChallenge
 from .headers import (
@@ -26,13 +27,13 @@ from .message import Request
 
 # By name in upper case without hyphens; -sess variants use the same hash. SM3 (GB/T 32905) is
 # agreed between peers and in no RFC; OpenSSL has it or has it not.
-_HASHES = {"MD5": "md5", "SHA256": "sha256", "SHA512256": "sha512_256", "SM3": "sm3"}
-_SESSION = "SESS"
+_HASHES: Final = {"MD5": "md5", "SHA256": "sha256", "SHA512256": "sha512_256", "SM3": "sm3"}
+_SESSION: Final = "SESS"
 
-_NONCE_COUNT = re.compile(r"[0-9A-Fa-f]{8}\Z")
-_CLOCK = 2**40  # milliseconds in five bytes: 34 years before the clock wraps
-_NONCE_SIZE = 16
-_STAMP_SIZE = 7
+_NONCE_COUNT: Final = re.compile(r"[0-9A-Fa-f]{8}\Z")
+_CLOCK: Final = 2**40  # milliseconds in five bytes: 34 years before the clock wraps
+_NONCE_SIZE: Final = 16
+_STAMP_SIZE: Final = 7
 
 
 class Verdict(Enum):
@@ -64,7 +65,7 @@ class Ha1:
 class DigestServer:
     """Challenges requests and checks the answers, with hardly any state.
 
-    A nonce is an HMAC over the user, the time and a counter; it is not bound to an address. Only
+    A nonce is a MAC over the user, the time and a counter; it is not bound to an address. Only
     the nonces used within their life are remembered, and only after a right password, so that
     nobody without one can fill the memory.
     """
@@ -102,7 +103,7 @@ class DigestServer:
             raise LocalProtocolError(f"qop {qop} is not known, or there is no algorithm")
         self._realm = realm
         self._realm_bytes = _bytes(realm) + b"\0"
-        self._secret = secret
+        self._seal_key = hashlib.sha256(secret).digest()
         self._life = int(nonce_life * 1000)
         self._algorithms = tuple(algorithms)
         self._qop = qop
@@ -227,7 +228,10 @@ class DigestServer:
 
     def _seal(self, stamp: bytes, user: str) -> bytes:
         text = stamp + self._realm_bytes + user.encode("utf-8", "surrogateescape")
-        return hmac.digest(self._secret, text, "sha256")[: _NONCE_SIZE - _STAMP_SIZE]
+        # With a key it is a MAC (RFC 7693 section 2.9), in one pass where HMAC takes four.
+        return hashlib.blake2s(
+            text, key=self._seal_key, digest_size=_NONCE_SIZE - _STAMP_SIZE
+        ).digest()
 
 
 def answer(

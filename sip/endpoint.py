@@ -5,6 +5,7 @@ import logging
 import os
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from contextlib import ExitStack
 
 from .conversation import CLOSED
 from .conversation import Call as Call
@@ -14,7 +15,7 @@ from .conversation import IncomingRequest as IncomingRequest
 from .conversation import OutgoingCall as OutgoingCall
 from .delivery import Delivery, PendingInvite
 from .errors import FlowFailed, LocalProtocolError, TransactionTimeout
-from .events import CallKey, Event, TransactionKey
+from .events import CallKey, Event, SubscriptionKey, TransactionKey
 from .flow import Address, Flow
 from .message import Request, Response
 from .notification import IncomingSubscribe as IncomingSubscribe
@@ -256,8 +257,6 @@ class SipEndpoint:
             TransactionTimeout: There was none.
             FlowFailed: The flow does not exist, could not be opened, or broke.
         """
-        key: CallKey | None = None
-        call: OutgoingCall | None = None
         answer: asyncio.Future[OutgoingCall] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(timeout):
@@ -267,21 +266,16 @@ class SipEndpoint:
                 if "Contact" not in sent.headers:
                     sent.headers.add("Contact", self.contact(flow))
                 key = self.stack.calls.invite(sent, flow, self.now())
-                self._delivery.invites[key] = PendingInvite(sent, flow, answer, on_progress)
-                self.pump()
-                call = await answer
+                with ExitStack() as undo:
+                    undo.callback(self._take_back, key, answer)
+                    self._delivery.invites[key] = PendingInvite(sent, flow, answer, on_progress)
+                    self.pump()
+                    call = await answer
+                    undo.pop_all()
+                self._delivery.invites.pop(key, None)
+                return call
         except TimeoutError as exc:
             raise TransactionTimeout(f"INVITE: no final answer in {timeout} s") from exc
-        finally:
-            if answer.done() and not answer.cancelled():
-                answer.exception()  # nobody may be left to be told
-            if key is not None:
-                self._delivery.invites.pop(key, None)
-                if call is None:
-                    self._calls.pop(key, None)
-                    self.stack.calls.cancel(key, self.now())
-                    self.pump()
-        return call
 
     async def subscribe(
         self,
@@ -314,8 +308,6 @@ class SipEndpoint:
             TransactionTimeout: There was none.
             FlowFailed: The flow does not exist, could not be opened, or broke.
         """
-        subscription: OutgoingSubscription | None = None
-        is_accepted = False
         try:
             async with asyncio.timeout(timeout):
                 flow = await self._sockets.reach(target)
@@ -328,18 +320,15 @@ class SipEndpoint:
                 subscription = OutgoingSubscription(
                     self, key, sent, flow, on_notify=on_notify, backlog=backlog
                 )
-                self._delivery.outgoing[key] = subscription
-                self.pump()
-                await subscription.accepted
-                is_accepted = True
+                with ExitStack() as undo:
+                    undo.callback(self._leave, key)
+                    self._delivery.outgoing[key] = subscription
+                    self.pump()
+                    await subscription.accepted
+                    undo.pop_all()
+                return subscription
         except TimeoutError as exc:
             raise TransactionTimeout(f"SUBSCRIBE: no final answer in {timeout} s") from exc
-        finally:
-            if subscription is not None and not is_accepted:
-                self._delivery.outgoing.pop(subscription.key, None)
-                self.stack.subscriber.cancel(subscription.key, self.now())
-                self.pump()
-        return subscription
 
     # What calls and incoming requests use.
 
@@ -446,6 +435,19 @@ class SipEndpoint:
             self._timer = None
         self._sockets.bar()
         self._delivery.close()
+
+    def _take_back(self, key: CallKey, answer: asyncio.Future[OutgoingCall]) -> None:
+        if answer.done() and not answer.cancelled():
+            answer.exception()  # nobody may be left to be told
+        self._delivery.invites.pop(key, None)
+        self._calls.pop(key, None)
+        self.stack.calls.cancel(key, self.now())
+        self.pump()
+
+    def _leave(self, key: SubscriptionKey) -> None:
+        self._delivery.outgoing.pop(key, None)
+        self.stack.subscriber.cancel(key, self.now())
+        self.pump()
 
     async def _moved(self, sent: Request, flow: Flow) -> Flow:
         if flow.reliable or not self._sockets.may_move:

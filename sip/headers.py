@@ -5,37 +5,38 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from .errors import MalformedMessage
 from .uri import SipUri
 from .uri import parse as parse_uri
 
 # RFC 3261 25.1. A generic parameter may also be a host, hence the colon and the brackets.
-_TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
-_PLAIN_VALUE = re.compile(r"[A-Za-z0-9\-.!%*_+`'~:\[\]/@$&]+\Z")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_QUOTES_AND_ESCAPES = re.compile(r'(["\\])')
-_BETWEEN_COMMAS = re.compile(r'(?:[^",<]++|"(?:[^"\\]|\\.)*+"?|<[^>]*+>?)++', re.DOTALL)
-_BETWEEN_SEMICOLONS = re.compile(r'(?:[^";]++|"(?:[^"\\]|\\.)*+"?)++', re.DOTALL)
-_VIA = re.compile(
+_TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
+_PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~:\[\]/@$&]+\Z")
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+_QUOTES_AND_ESCAPES: Final = re.compile(r'(["\\])')
+_BETWEEN_COMMAS: Final = re.compile(r'(?:[^",<]++|"(?:[^"\\]|\\.)*+"?|<[^>]*+>?)++', re.DOTALL)
+_BETWEEN_SEMICOLONS: Final = re.compile(r'(?:[^";]++|"(?:[^"\\]|\\.)*+"?)++', re.DOTALL)
+_VIA: Final = re.compile(
     r"\s*SIP\s*/\s*\d\.\d\s*/\s*([^\s/;,]+)\s+(?:\[([^\]\s]+)\]|([^\s;:,\[\]]+))"
     r"\s*+(?::\s*+(\d{1,5}))?+\s*+(?:;(.*))?\Z",
     re.IGNORECASE | re.DOTALL,
 )
 # What nearly all addresses look like; the rest takes the longer way.
-_USUAL_ADDRESS = re.compile(r"<([^<>\"\s]+)>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?\Z")
-_USUAL_TAG = re.compile(
-    r"<sips?:[A-Za-z0-9_.\-+]+@[A-Za-z0-9.\-]+(?::\d{1,4})?>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?\Z",
+_USUAL_ADDRESS: Final = re.compile(r"<([^<>\"\s]+)>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?\Z")
+_USUAL_TAGGED: Final = re.compile(
+    r"<sips?:([A-Za-z0-9_.\-+]+)@[A-Za-z0-9.\-]+(?::\d{1,4})?>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?\Z",
     re.ASCII,
 )
-_CSEQ = re.compile(r"\s*(\d{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)\s*\Z", re.ASCII)
+_CSEQ: Final = re.compile(r"\s*(\d{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)\s*\Z", re.ASCII)
 # Where a challenge begins: a scheme and its first parameter, or a scheme and its one token.
-_CHALLENGE = re.compile(
+_CHALLENGE: Final = re.compile(
     r"""\"(?:[^"\\]|\\.)*+"?|'[^',]*+'|(?:\A|,)\s*+([A-Za-z0-9\-]++)[ \t]++(?=[^\s=,"']++)""",
     re.DOTALL,
 )
-_AUTH_PARAMETER = re.compile(
+_AUTH_PARAMETER: Final = re.compile(
     r"""(?<![^\s,"'])([^\s=,"']+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|'([^']*)'|([^\s,]*))""", re.DOTALL
 )
 
@@ -277,8 +278,14 @@ def parse_name_addr(text: str) -> NameAddr:
 
 def usual_tag(text: str) -> str | None:
     """Return the tag of an address of the usual form, empty without one; None for other forms."""
-    usual = _USUAL_TAG.match(text)
-    return None if usual is None else usual[1] or ""
+    usual = _USUAL_TAGGED.match(text)
+    return None if usual is None else usual[2] or ""
+
+
+def usual_user(text: str) -> str | None:
+    """Return the user of an address of the usual form; None for other forms."""
+    usual = _USUAL_TAGGED.match(text)
+    return None if usual is None else usual[1]
 
 
 def parse_cseq(text: str) -> CSeq:
@@ -391,7 +398,36 @@ def _parse_auth(text: str) -> tuple[str, dict[str, str]]:
     return scheme, _auth_parameters(rest)
 
 
+def _usual_auth_parameters(text: str) -> dict[str, str] | None:
+    """Read ``name="value",name=token`` without escapes; None leaves the text to the long way."""
+    parameters: dict[str, str] = {}
+    place, end = 0, len(text)
+    while place < end:
+        equals = text.find("=", place)
+        name = text[place:equals].lower()
+        if equals < 0 or not name.isalpha() or name in parameters:
+            return None
+        quoted = text.startswith('"', equals + 1)
+        start = equals + 2 if quoted else equals + 1
+        place = text.find('"' if quoted else ",", start)
+        if place < 0 and not quoted:
+            place = end
+        value = text[start:place]
+        if place < 0 or not (quoted or value.replace("-", "").isalnum()):
+            return None
+        parameters[name] = value
+        place = place + 1 if quoted else place
+        if place < end and not text.startswith(",", place):
+            return None
+        place += 2 if text.startswith(" ", place + 1) else 1
+    return parameters
+
+
 def _auth_parameters(text: str) -> dict[str, str]:
+    if "\\" not in text and text.isascii():
+        usual = _usual_auth_parameters(text)
+        if usual is not None:
+            return usual
     parameters: dict[str, str] = {}
     # Of the three forms only one group is not empty.
     for name, quoted, single, bare in _AUTH_PARAMETER.findall(text):
@@ -406,7 +442,7 @@ def _auth_parameters(text: str) -> dict[str, str]:
 
 
 # RFC 7616 3.3 and 3.4: these are written without quotes, all others with.
-_UNQUOTED = frozenset({"algorithm", "stale", "nc"})
+_UNQUOTED: Final = frozenset({"algorithm", "stale", "nc"})
 
 
 def _format_auth_parameters(parameters: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from .errors import LocalProtocolError, MalformedMessage
 from .headers import (
@@ -25,7 +25,7 @@ _S = TypeVar("_S")
 _T = TypeVar("_T")
 
 # RFC 3261 7.3.3 and the registry of header fields.
-_COMPACT = {
+_COMPACT: Final = {
     "a": "accept-contact",
     "b": "referred-by",
     "c": "content-type",
@@ -48,16 +48,16 @@ _COMPACT = {
 }
 
 # The usual spellings, so that most names need neither lower() nor a grammar check.
-_USUAL_NAMES = """
+_USUAL_NAMES: Final = """
     Accept Allow Authorization Call-ID Contact Content-Length Content-Type CSeq Date Event
     Expires From Max-Forwards Min-Expires Monitor-User-Identity Note Reason Record-Route
     Require Retry-After Route Server Subject Subscription-State Supported To User-Agent Via
     WWW-Authenticate X-GB-Ver X-PreferredPath X-RoutePath
 """
-KNOWN_NAMES = {name: name.lower() for name in _USUAL_NAMES.split()}
+KNOWN_NAMES: Final = {name: name.lower() for name in _USUAL_NAMES.split()}
 
 # Fields that hop-by-hop processing needs stand on top (RFC 3261 7.3.1), the body's at the end.
-_RANK = {
+_RANK: Final = {
     "via": 0,
     "route": 1,
     "record-route": 2,
@@ -69,9 +69,9 @@ _RANK = {
     "contact": 8,
     "content-type": 10,
 }
-_RANK_OF_OTHERS = 9
+_RANK_OF_OTHERS: Final = 9
 
-REASONS = {
+REASONS: Final = {
     100: "Trying",
     180: "Ringing",
     181: "Call Is Being Forwarded",
@@ -129,9 +129,9 @@ REASONS = {
 }
 """Reason phrases by status. Source: RFC 3261 21, RFC 3265, RFC 3903, RFC 4028."""
 
-_TYPED_KEYS = frozenset({"from", "to", "call-id", "cseq", "contact", "content-length"})
-_LONGEST_EXPIRY = 2**32 - 1
-_DIGITS = re.compile(r"\s*(\d+)", re.ASCII)
+_TYPED_KEYS: Final = frozenset({"from", "to", "call-id", "cseq", "contact", "content-length"})
+_LONGEST_EXPIRY: Final = 2**32 - 1
+_DIGITS: Final = re.compile(r"\s*(\d+)", re.ASCII)
 
 
 class Headers:

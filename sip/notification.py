@@ -112,15 +112,18 @@ class OutgoingSubscription:
         self._flow = flow
         self._host.stack.subscriber.move(self.key, flow)
 
-    async def notifications(self) -> AsyncIterator[Notification]:
+    def notifications(self) -> AsyncIterator[Notification]:
         """Yield the NOTIFYs in order, from before the 200 on; end with the subscription."""
-        while True:
-            while self._waiting:
-                yield self._waiting.popleft()
+        return _Notifications(self)
+
+    async def take_next(self) -> Notification:
+        """Return the next NOTIFY, or raise ``StopAsyncIteration``. For ``notifications``."""
+        while not self._waiting:
             if self.is_terminated:
-                return
+                raise StopAsyncIteration
             self._changed.clear()
             await self._changed.wait()
+        return self._waiting.popleft()
 
     async def cancel(self, *, body: bytes | None = None, timeout: float = 4.0) -> None:
         """End the subscription within its dialog and wait for the answer; idempotent.
@@ -180,6 +183,19 @@ class OutgoingSubscription:
             notification.respond(200)
             self._waiting.append(notification)
             self._changed.set()
+
+
+class _Notifications:
+    """One walk through the NOTIFYs of a subscription."""
+
+    def __init__(self, of: OutgoingSubscription) -> None:
+        self._of = of
+
+    def __aiter__(self) -> "_Notifications":
+        return self
+
+    async def __anext__(self) -> Notification:
+        return await self._of.take_next()
 
 
 class IncomingSubscribe(IncomingRequest):

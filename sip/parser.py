@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from .errors import MalformedMessage
 from .headers import is_token, parse_via, split_values
@@ -42,15 +43,17 @@ class KeepAlive:
     """A double CRLF, which asks for a single one as its answer (RFC 5626 3.5.1)."""
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS: Final = Limits()
 
 _BLANK_LINE, _PING = KeepAlive(False), KeepAlive(True)
 
-_SINGLE = frozenset({"call-id", "from", "to", "cseq", "content-length", "max-forwards"})
-_STATUS_LINE = re.compile(r"SIP/(\d{1,4}\.\d{1,4})[ \t]+(\d{3})(?:[ \t]+(.*))?\Z", re.I | re.ASCII)
-_VERSION = re.compile(r"SIP/\d{1,4}\.\d{1,4}\Z", re.IGNORECASE | re.ASCII)
-_FOLD = re.compile(r"(?<![ \t])[ \t]*+\n[ \t]+")
-_LENGTH = re.compile(r"\d{1,10}\Z", re.ASCII)
+_SINGLE: Final = frozenset({"call-id", "from", "to", "cseq", "content-length", "max-forwards"})
+_STATUS_LINE: Final = re.compile(
+    r"SIP/(\d{1,4}\.\d{1,4})[ \t]+(\d{3})(?:[ \t]+(.*))?\Z", re.I | re.ASCII
+)
+_VERSION: Final = re.compile(r"SIP/\d{1,4}\.\d{1,4}\Z", re.IGNORECASE | re.ASCII)
+_FOLD: Final = re.compile(r"(?<![ \t])[ \t]*+\n[ \t]+")
+_LENGTH: Final = re.compile(r"\d{1,10}\Z", re.ASCII)
 
 
 def is_keepalive(data: bytes) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Final
 
 from .errors import LocalProtocolError
 from .events import TransactionKey
@@ -11,7 +12,7 @@ from .machine import Machine
 from .message import Headers, Request, Response
 from .timers import TimerHeap, Timers
 
-MAGIC_COOKIE = "z9hG4bK"
+MAGIC_COOKIE: Final = "z9hG4bK"
 
 
 class State(Enum):
@@ -89,7 +90,7 @@ class Action(Enum):
 Table = dict[tuple[State, Input], tuple[State, tuple[Action, ...]]]
 
 # RFC 3261 figure 5 with RFC 6026 section 7.2 (Accepted, timer M).
-INVITE_CLIENT: Table = {
+INVITE_CLIENT: Final[Table] = {
     (State.CALLING, Input.START): (
         State.CALLING,
         (Action.SEND, Action.START_A, Action.START_B),  # 17.1.1.2
@@ -135,13 +136,13 @@ INVITE_CLIENT: Table = {
     (State.ACCEPTED, Input.FLOW_LOST): (State.TERMINATED, (Action.STOP_TIMERS,)),
 }
 
-_FINAL_TO_CLIENT = (
+_FINAL_TO_CLIENT: Final = (
     State.COMPLETED,
     (Action.STOP_TIMERS, Action.DELIVER, Action.START_K),
 )
 
 # RFC 3261 figure 6.
-NON_INVITE_CLIENT: Table = {
+NON_INVITE_CLIENT: Final[Table] = {
     (State.TRYING, Input.START): (
         State.TRYING,
         (Action.SEND, Action.START_E, Action.START_F),  # 17.1.2.2
@@ -179,7 +180,7 @@ NON_INVITE_CLIENT: Table = {
 
 # RFC 3261 figure 7 with RFC 6026 section 7.1 (Accepted, timer L). PROVISIONAL, SUCCESS and FAILURE
 # are responses of our user here. An unanswered INVITE is ended by the usage, which sends 408.
-INVITE_SERVER: Table = {
+INVITE_SERVER: Final[Table] = {
     (State.PROCEEDING, Input.START): (State.PROCEEDING, ()),
     (State.PROCEEDING, Input.REPEAT): (State.PROCEEDING, (Action.SEND,)),  # 17.2.1
     (State.PROCEEDING, Input.PROVISIONAL): (State.PROCEEDING, (Action.SEND,)),
@@ -209,11 +210,11 @@ INVITE_SERVER: Table = {
     (State.ACCEPTED, Input.FLOW_LOST): (State.TERMINATED, (Action.STOP_TIMERS,)),
 }
 
-_FINAL_FROM_SERVER = (State.COMPLETED, (Action.STOP_TIMERS, Action.SEND, Action.START_J))
+_FINAL_FROM_SERVER: Final = (State.COMPLETED, (Action.STOP_TIMERS, Action.SEND, Action.START_J))
 
 # RFC 3261 figure 8. A request that our user forgets is dropped when the client has given up too
 # (RFC 4320 section 4.2: nobody waits for a 408 then).
-NON_INVITE_SERVER: Table = {
+NON_INVITE_SERVER: Final[Table] = {
     (State.TRYING, Input.START): (State.TRYING, (Action.START_UNANSWERED,)),
     (State.TRYING, Input.REPEAT): (State.TRYING, ()),  # 17.2.2: discarded
     (State.TRYING, Input.PROVISIONAL): (State.PROCEEDING, (Action.SEND,)),
@@ -254,7 +255,7 @@ class TimerRule:
 
 
 # RFC 3261 table 4, RFC 6026 section 7.
-TIMER_RULES: dict[Action, TimerRule] = {
+TIMER_RULES: Final[dict[Action, TimerRule]] = {
     Action.START_A: TimerRule(Input.TIMER_A, lambda t: t.t1, OnReliable.NOT_USED),
     Action.DOUBLE_A: TimerRule(Input.TIMER_A, lambda t: t.t1, OnReliable.NOT_USED, 2.0),
     Action.START_B: TimerRule(Input.TIMER_B, lambda t: t.transaction, OnReliable.SAME),
@@ -280,7 +281,7 @@ TIMER_RULES: dict[Action, TimerRule] = {
     ),
 }
 
-_ALONE = {fires: (fires,) for fires in Input}
+_ALONE: Final = {fires: (fires,) for fires in Input}
 TransactionTimer = tuple[TransactionKey, Input]
 Send = Callable[[Flow, bytes], None]
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Final
 
 from .errors import MalformedMessage
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
-_HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:;?<>\[\]@\"]+))(?::(\d{1,5})?)?\Z")
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+_HOST_PORT: Final = re.compile(
+    r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:;?<>\[\]@\"]+))(?::(\d{1,5})?)?\Z"
+)
 # What nearly all URIs look like; the rest takes the longer way.
-_USUAL = re.compile(r"(sips?):([A-Za-z0-9_.\-+]+)@([A-Za-z0-9.\-]+)(?::(\d{1,4}))?\Z", re.ASCII)
+_USUAL: Final = re.compile(
+    r"(sips?):([A-Za-z0-9_.\-+]+)@([A-Za-z0-9.\-]+)(?::(\d{1,4}))?\Z", re.ASCII
+)
 # Such a URI could not be written into a request line again.
-_FORBIDDEN = re.compile(r'[\x00-\x20\x7f<>"]')
+_FORBIDDEN: Final = re.compile(r'[\x00-\x20\x7f<>"]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +148,13 @@ def is_plain(text: str) -> bool:
     return _USUAL.match(text) is not None
 
 
-_UNSUPPORTED = "Unsupported URI Scheme"
+_UNSUPPORTED: Final = "Unsupported URI Scheme"
 
 # RFC 3261 19.1.4: where one side has it, the other must have it too.
-_WEIGHTY = frozenset({"user", "ttl", "method", "maddr", "transport"})
-_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+_WEIGHTY: Final = frozenset({"user", "ttl", "method", "maddr", "transport"})
+_ESCAPE: Final = re.compile("%([0-9A-Fa-f]{2})")
 # An escaped one of these is not the same as the character, which would be a delimiter.
-_RESERVED = frozenset(";/?:@&=+$,%")
+_RESERVED: Final = frozenset(";/?:@&=+$,%")
 
 
 def _plain(text: str | None) -> str | None:

@@ -6,26 +6,24 @@ Whatever deviates is left to ``parser``, which alone decides what is malformed.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from .headers import CSeq, Via, usual_tag
 from .message import KNOWN_NAMES, Headers, Request
 
-_START = re.compile(
+_START: Final = re.compile(
     r"(MESSAGE|REGISTER|NOTIFY|SUBSCRIBE|INVITE|ACK|BYE|INFO|OPTIONS|CANCEL)"
     r" (sips?:[A-Za-z0-9_.\-+]+@[A-Za-z0-9.\-]+(?::\d{1,4})?) SIP/2\.0\Z",
     re.ASCII,
 )
-# A folded line matches too little or not at all, and is seen by the number of matches.
-_FIELD = re.compile(r"^([A-Za-z\-]+): *(.*)$", re.MULTILINE)
-_TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
-_VIA = re.compile(
+_TOKEN: Final = r"[A-Za-z0-9\-.!%*_+`'~]+"
+_VIA: Final = re.compile(
     r"SIP/2\.0/(UDP|TCP|TLS) ([A-Za-z0-9.\-]+)(?::(\d{1,5}))?"
     rf"(;rport)?;branch=({_TOKEN})(;rport)?\Z",
     re.ASCII,
 )
-_CSEQ = re.compile(r"(\d{1,9}) ([A-Z]+)\Z", re.ASCII)
-_LENGTH = re.compile(r"\d{1,9}\Z", re.ASCII)
+_CSEQ: Final = re.compile(r"(\d{1,9}) ([A-Z]+)\Z", re.ASCII)
+_LENGTH: Final = re.compile(r"\d{1,9}\Z", re.ASCII)
 
 
 def read_usual_head(text: str, *, fields: int) -> Request | None:
@@ -38,18 +36,22 @@ def read_usual_head(text: str, *, fields: int) -> Request | None:
         text: The head without its last line end.
         fields: How many fields it may have.
     """
-    start, _, rest = text.partition("\n")
-    started = _START.match(start)
-    if started is None or "\r" in rest or "\t" in rest or " \n" in rest or rest[-1:] == " ":
+    lines = text.split("\n")
+    started = _START.match(lines[0])
+    if started is None or "\r" in text or len(lines) - 1 > fields:
         return None
-    items = _FIELD.findall(rest)
-    try:
-        given = {KNOWN_NAMES[name]: value for name, value in items}
-    except KeyError:
-        return None
-    # Fewer names than lines: one is repeated, folded, or no field at all.
-    if len(given) != rest.count("\n") + 1 or len(given) > fields:
-        return None
+    del lines[0]
+    items: list[tuple[str, str]] = []
+    given: dict[str, str] = {}
+    for line in lines:
+        colon = line.find(":")
+        name = line[: max(colon, 0)]
+        key = KNOWN_NAMES.get(name)
+        if key is None or key in given:  # of another name, repeated, folded, or no field at all
+            return None
+        value = line[colon + 1 :].strip(" \t")
+        given[key] = value
+        items.append((name, value))
     method, uri = started.groups()
     typed = _read_needed(method, given)
     if typed is None:

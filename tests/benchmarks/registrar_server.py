@@ -9,6 +9,7 @@ import secrets
 import signal
 from functools import partial
 
+from gb28181.gateway.commandline import fast_loop
 from gb28181.manscdp.codec import decode
 from gb28181.registrar import Registrar, RegistrarConfig
 from sip.auth import DigestServer
@@ -85,15 +86,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("--peers", type=int, default=0)
-    parser.add_argument("--uvloop", action="store_true")
     parser.add_argument("--decode", action="store_true", help="read the body of each MESSAGE")
     options = parser.parse_args()
-    factory = None
-    if options.uvloop:
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=fast_loop()) as runner:
         runner.run(serve(options.port, options.peers, reads_bodies=options.decode))
 
 

@@ -3,7 +3,8 @@
 Both serve the same scenarios from the same SIPp on loopback: REGISTER with digest (two messages
 each way) and the Keepalive MESSAGE, which Kamailio answers unread: ours does so too, and once more
 reading its body. The figure is user and system time of the serving process for each transaction.
-With ``--compiled`` the interpreter of a compiled install is measured after the plain one.
+With ``--compiled`` the interpreter of a compiled install is measured after the plain one, and both
+serve with uvloop where it is installed, as ``gb28181 serve`` does; each line says so.
 Prints figures; asserts nothing. Needs sip-tester and kamailio.
 """
 
@@ -122,11 +123,14 @@ def ours(
 
 
 def build_of(python: str) -> str:
-    """Whether an interpreter has the compiled modules, by its own word."""
+    """Whether an interpreter has the compiled modules and uvloop, by its own word."""
     code = "import sip.message as m; print('plain' if m.__file__.endswith('.py') else 'compiled')"
-    return subprocess.run(
-        [python, "-P", "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    loop = "import importlib.util as u; print('uvloop' if u.find_spec('uvloop') else 'asyncio')"
+    said = [
+        subprocess.run([python, "-P", "-c", one], capture_output=True, text=True, check=True)
+        for one in (code, loop)
+    ]
+    return " with ".join(one.stdout.strip() for one in said)
 
 
 def resident(pid: int) -> int:
@@ -175,7 +179,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=12_000)
     parser.add_argument("--peers", default="1000", help="known peers before the run, a,b,c")
-    parser.add_argument("--uvloop", action="store_true", help="serve with uvloop")
+    parser.add_argument("--loads", type=int, default=3, help="only the first so many scenarios")
+    parser.add_argument("--only-compiled", action="store_true", help="leave out the plain install")
     parser.add_argument("--compiled", help="the interpreter of a compiled install, measured too")
     options = parser.parse_args()
     missing = [name for name in ("sipp", "kamailio") if shutil.which(name) is None]
@@ -186,9 +191,9 @@ def main() -> None:
         Load("MESSAGE", "keepalive.xml", 1500),
         Load("MESSAGE with its body read", "keepalive.xml", 1500, ("--decode",)),
     )
-    pythons = [sys.executable, *([options.compiled] if options.compiled else [])]
+    pythons = [] if options.only_compiled else [sys.executable]
+    pythons += [options.compiled] if options.compiled else []
     builds = {python: build_of(python) for python in pythons}
-    loop = ("--uvloop",) if options.uvloop else ()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         csv = users(folder, 2000)
@@ -196,13 +201,13 @@ def main() -> None:
         if len(counts) > 1:
             for python in pythons:
                 idle_memory(python, counts)
-        for load in loads:
+        for load in loads[: options.loads]:
             port = free_port()
             theirs = run(kamailio(folder, port, auth=True), port, load, csv, options.calls)
             print(f"{load.name}: Kamailio {theirs.microseconds:.0f} us ({theirs.failed} failed)")
             for python, peers in product(pythons, counts):
                 port = free_port()
-                server = ours(python, port, peers=peers, options=(*load.options, *loop))
+                server = ours(python, port, peers=peers, options=load.options)
                 own = run(server, port, load, csv, options.calls)
                 print(
                     f"{load.name}: ours, {builds[python]}, {peers} known peers: "

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sip import headers
 from sip.errors import MalformedMessage
 from sip.headers import (
     Challenge,
@@ -25,6 +26,7 @@ from sip.headers import (
     quote,
     split_values,
     unquote,
+    usual_user,
 )
 from sip.uri import SipUri
 
@@ -253,3 +255,33 @@ def test_events_are_read_with_and_without_a_package(text: str, package: str, num
     event = parse_event(text)
     assert (event.package, event.id) == (package, number)
     assert parse_event(str(event)) == event
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["Digest", "username", "NC", "a-b", "=", ",", ", ", ",  ", '"', "'", " ", "\t", "auth",
+             "SHA-256", "x y", "sip:a@b;c=d", "\u00e9", '"x"', "q=", 'n="v",', "k=v,", "k=v"]
+        ),
+        max_size=12,
+    )
+)  # fmt: skip
+def test_short_way_through_credentials_says_what_the_long_way_says(parts: list[str]) -> None:
+    text = "".join(parts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(headers, "_usual_auth_parameters", lambda text: None)
+        slow = credentials_or_fault(text)
+    assert credentials_or_fault(text) == slow
+
+
+def credentials_or_fault(text: str) -> dict[str, str] | str:
+    try:
+        return parse_credentials(f"Digest {text}").parameters
+    except MalformedMessage as exc:
+        return str(exc)
+
+
+def test_usual_user_is_that_of_the_whole_address() -> None:
+    text = "<sip:34020000001320000001@3402000000>;tag=1"
+    assert usual_user(text) == parse_name_addr(text).uri.user
+    assert usual_user('"Gate" <sip:34020000001320000001@3402000000>') is None
