@@ -453,7 +453,8 @@ class WorkerPlane:
         finally:
             self._lines.pop(index, None)
             if process.returncode is None:
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
             if line is not None:
                 self._lost(line, process)
                 line.close()
