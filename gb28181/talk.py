@@ -531,7 +531,7 @@ class VoiceOffer:
             setup=None if not tcp else ("active" if self.mode == "tcp-active" else "passive"),
             connection="new" if tcp else None,
             ssrc=ssrc,
-            format=_G711,
+            format=_G711 if self.payload.encoding in ("PCMA", "PCMU") else None,
         )
 
 

@@ -29,6 +29,7 @@ NEEDED_PACKAGES = {
     "gb28181/test_every_command.py": ("httpx",),
     "gb28181/test_forwarding.py": ("av", "numpy"),
     "gb28181/test_serving.py": ("av", "numpy"),
+    "gb28181/test_talk.py": ("av", "numpy"),
     "gb28181/test_uploads.py": ("av", "numpy", "httpx"),
     "gb28181/gateway": ("av", "numpy", "pydantic"),
     "gb28181/testing/test_init.py": ("av",),

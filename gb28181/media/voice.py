@@ -15,6 +15,7 @@ from rtp.packetizer import Packetizer
 
 if TYPE_CHECKING:
     from ..sdp import Payload
+    from .packets import AacEncoder
     from .source import MediaSource
 
 _CLOCK = 90_000
@@ -25,8 +26,10 @@ _LATE = 0.5
 _BACKLOG = 2 * g711.RATE
 """Samples that a line gathers at most before it sends; 2 s, far above any packet."""
 
-SENDABLE = ("PCMA", "PCMU", "PS")
-"""The encodings that a voice is sent in, the standard's first (9.12, Annex G)."""
+SENDABLE = ("PCMA", "PCMU", "PS", "AAC", "MPEG4-GENERIC")
+"""The encodings that a voice is sent in, the standard's first (9.12, Annex G). AAC needs the extra
+``media``."""
+_AAC = frozenset({"AAC", "MPEG4-GENERIC"})
 
 
 class VoiceSink(Protocol):
@@ -87,6 +90,7 @@ class VoiceLine:
 
         Raises:
             ValueError: The encoding is not one we can send.
+            ImportError: AAC needs the extra ``media``.
         """
         if payload.encoding not in SENDABLE:
             raise ValueError(f"voice cannot be sent as {payload.encoding or payload.number}")
@@ -99,6 +103,12 @@ class VoiceLine:
         self._sent = 0  # samples
         self._sequence = 0
         self._muxer: PsMuxer | None = None
+        self._aac: AacEncoder | None = None
+        if payload.encoding in _AAC:
+            from .packets import AacEncoder
+
+            self._aac = AacEncoder()
+            self._size = AacEncoder.BLOCK
         if payload.encoding == "PS":
             self._muxer = PsMuxer(None, Codec.PCMA)
             self._packetizer = Packetizer(ssrc=ssrc, payload_type=payload.number)
@@ -119,18 +129,24 @@ class VoiceLine:
             at = _ticks(self._sent)
             unit = AccessUnit(codec=Codec.PCMA, data=samples, pts=at, dts=at, is_key=True)
             return self._packetizer.push(self._muxer.push(unit), at & 0xFFFFFFFF)
+        if self._aac is not None:
+            return [self._packet(_access_unit(one)) for one in self._aac.encode(samples)]
         if self._payload.encoding == "PCMU":
             samples = g711.alaw_as_mulaw(samples)
+        return [self._packet(samples)]
+
+    def _packet(self, payload: bytes) -> bytes:
         packet = RtpPacket(
             payload_type=self._payload.number,
-            marker=self._sent == 0,  # RFC 3551 4.1: the first packet after a silence
+            # RFC 3551 4.1: the first packet after a silence; RFC 3640 3.1: a whole access unit.
+            marker=self._sent == 0 or self._aac is not None,
             sequence_number=self._sequence,
             timestamp=self._sent & 0xFFFFFFFF,
             ssrc=self._ssrc,
-            payload=samples,
+            payload=payload,
         )
         self._sequence = self._sequence + 1 & 0xFFFF
-        return [packet.to_bytes()]
+        return packet.to_bytes()
 
 
 class VoiceFeed:
@@ -178,3 +194,8 @@ class VoiceFeed:
 
 def _ticks(samples: int) -> int:
     return samples * _CLOCK // g711.RATE  # 11.25 each
+
+
+def _access_unit(block: bytes) -> bytes:
+    """An AAC block with its header of 16 bits. Source: RFC 3640 sections 3.2.1 and 3.3.6."""
+    return b"\x00\x10" + (len(block) << 3 & 0xFFFF).to_bytes(2, "big") + block

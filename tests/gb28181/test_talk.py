@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from gb28181.errors import SessionLost
 from gb28181.events import CatalogChanged
 from gb28181.manscdp.broadcast import BroadcastNotify, BroadcastResponse
 from gb28181.manscdp.codec import decode
+from gb28181.media.packets import Decoder
 from gb28181.media.source import MediaSource
 from gb28181.media.voice import ToneSource
 from gb28181.platform import Platform
@@ -27,6 +28,9 @@ from rtp.access_unit import AccessUnit, Codec, MediaKind
 from rtp.g711 import ALAW, MULAW
 from sip.endpoint import IncomingRequest
 from sip.message import Headers, Request
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
 
 PCMU = Payload(number=0, name="PCMU/8000")
 
@@ -88,6 +92,32 @@ class WithTone:
                 yield tone
                 tone = await anext(tones)
             yield unit
+
+
+async def test_a_loudspeaker_that_knows_aac_alone_hears_the_tone(gb: Simulation) -> None:
+    aac = Payload(
+        number=102, name="AAC/8000/1",
+        parameters="streamtype=5;profile-level-id=16;mode=AAC-hbr;config=1588;"
+        "sizeLength=13;indexLength=3;indexDeltaLength=3",
+    )  # fmt: skip
+    platform = await gb.platform()
+    camera = await gb.device(loudspeaker=LoudspeakerSettings(payloads=(aac,)))
+    await gb.until(CatalogChanged)
+    async with platform.channel(camera.channels[0]).broadcast(ToneSource(1000.0)):
+        await gb.advance(4)
+    heard = ear(camera)
+    assert {unit.codec for unit in heard} == {Codec.AAC}
+    decoder = Decoder(Codec.AAC)
+    samples = [
+        float(sample)
+        for unit in heard
+        for frame in decoder.decode(unit)
+        for sample in cast("AudioFrame", frame).to_ndarray().flatten()
+    ][4096:]
+    rising = sum(a < 0 <= b for a, b in pairwise(samples))
+    assert rising * 8000 / len(samples) == pytest.approx(1000, rel=0.02)
+    await gb.advance(10)
+    assert gb.leaks() == []
 
 
 async def test_both_sides_hear_each_other_within_300_ms(gb: Simulation) -> None:
