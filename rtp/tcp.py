@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from .batch import PacketBatch
 from .errors import FramingLost
@@ -17,7 +17,7 @@ from .packet import HEADER_SIZE
 
 logger = logging.getLogger("gb28181.rtp")
 
-WRITE_LIMIT = 4 * 1024 * 1024
+WRITE_LIMIT: Final = 4 * 1024 * 1024
 
 
 class TcpMediaConnection(StreamProtocol):
