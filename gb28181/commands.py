@@ -122,9 +122,7 @@ class Commands:
         """Whether a device answers OPTIONS in time, be it by saying that it has no such method."""
         request = Request("OPTIONS", f"sip:{device_id}@{authority(flow)}", self._fields(device_id))
         try:
-            response = await self._platform.station.endpoint.request(
-                request, flow, timeout=within
-            )
+            response = await self._platform.station.endpoint.request(request, flow, timeout=within)
         except (TransactionTimeout, FlowFailed):
             return False
         return response.status < 300 or response.status in (405, 501)

@@ -23,8 +23,8 @@ class TamperedNetwork:
     def __init__(self, sent: Change, received: Change) -> None:
         self._real = SocketNetwork()
         self._sent, self._received = sent, received
-        self.create_server = self._real.create_server
-        self.create_connection = self._real.create_connection
+        self.create_server: Any = self._real.create_server
+        self.create_connection: Any = self._real.create_connection
         self.open_udp = self._real.open_udp
         self.close = self._real.close
 

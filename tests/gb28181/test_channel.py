@@ -9,6 +9,7 @@ import pytest
 from gb28181.errors import SessionLost
 from gb28181.events import CatalogChanged
 from gb28181.live import Backoff
+from gb28181.media.receiver import Receiver
 from gb28181.testing.simulation import Simulation
 
 
@@ -146,6 +147,7 @@ async def test_a_reader_that_is_cancelled_leaves_the_session_to_the_others(gb: S
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(read())
             await gb.advance(0.2)
+            assert isinstance(live.session.receiver, Receiver)
             live.session.receiver.units.close()  # the units end before the session has
             await gb.advance(0.2)
             reading.cancel()
