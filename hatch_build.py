@@ -99,8 +99,10 @@ def compile_modules(root: Path, modules: list[str], target: Path) -> list[Path]:
                     "--ignore-missing-imports",
                     *modules,
                 ],
-                opt_level="2",
+                # One huge C file at -O2 keeps the compiler busy for many minutes.
+                opt_level="1",
                 debug_level="0",
+                multi_file=True,
                 target_dir=f"{scratch}/c",
                 group_name="gb28181",
             )

@@ -1,21 +1,17 @@
-"""A UDP socket that is read until it is dry at each wake-up of the loop, or now and then."""
+"""A UDP socket that is read until it is dry at each wake-up of the loop."""
 
 import asyncio
 import errno
 import socket
 from collections import deque
-from typing import Any, Final
+from typing import Any
 
 from .flow import Address
 
-BATCH: Final = 64
+BATCH = 64
 """Datagrams that are read before other work has its turn."""
-READ_SIZE: Final = 65_536
-PAUSE: Final = 0.004
-"""Seconds between two looks at a busy socket. RFC 3261's shortest timer is 500 ms."""
-BUSY_AFTER: Final = 16
-"""Wake-ups in a row, each within ``PAUSE`` of the one before, that make a socket busy."""
-_DEAD: Final = frozenset({errno.EBADF, errno.ENOTSOCK, errno.ENODEV})
+READ_SIZE = 65_536
+_DEAD = frozenset({errno.EBADF, errno.ENOTSOCK, errno.ENODEV})
 
 
 class DrainedSocket:
@@ -25,10 +21,6 @@ class DrainedSocket:
     each. What is to be sent leaves together after what was read, else at the end of the turn: each
     datagram may wake its reader in our place, which costs least then. When the socket is full it
     waits.
-
-    To be woken costs more than to answer. A socket that wakes the loop hundreds of times a second
-    is therefore watched no more, but looked at every few milliseconds until a look finds nothing:
-    network cards do the same.
     """
 
     __slots__ = (
@@ -37,8 +29,6 @@ class DrainedSocket:
         "_is_reading",
         "_loop",
         "_protocol",
-        "_quick",
-        "_read_at",
         "_socket",
         "_waiting",
         "_waiting_size",
@@ -59,20 +49,13 @@ class DrainedSocket:
         self._is_blocked = False  # the loop watches for room
         self._is_closing = False
         self._is_reading = False
-        self._read_at = 0.0
-        self._quick = 0  # wake-ups in quick succession
-        loop.add_reader(bound.fileno(), self._wake)
+        loop.add_reader(bound.fileno(), self._read)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return the socket or its own address."""
         if name == "sockname":
             return self._socket.getsockname()
         return self._socket if name == "socket" else default
-
-    @property
-    def is_busy(self) -> bool:
-        """Tell whether the socket is looked at now and then, and not watched."""
-        return self._quick >= BUSY_AFTER
 
     def is_closing(self) -> bool:
         """Tell whether the socket is closed."""
@@ -95,53 +78,28 @@ class DrainedSocket:
             self._write()
         self._close(None)
 
-    def _wake(self) -> None:
-        now = self._loop.time()
-        self._quick = self._quick + 1 if now - self._read_at < PAUSE else 0
-        self._read_at = now
-        self._read()
-        if self.is_busy and not self._is_closing:
-            self._loop.remove_reader(self._socket.fileno())
-            self._loop.call_later(PAUSE, self._look)
-
-    def _look(self) -> None:
-        if self._is_closing:
-            return
-        taken = self._read()
-        if self._is_closing:
-            return
-        if taken == BATCH:
-            self._loop.call_soon(self._look)
-        elif taken:
-            self._loop.call_later(PAUSE, self._look)
-        else:
-            self._quick = 0
-            self._loop.add_reader(self._socket.fileno(), self._wake)
-
-    def _read(self) -> int:
-        """Take what has come; return how many datagrams it was, ``BATCH`` at most."""
+    def _read(self) -> None:
         self._is_reading = True
         try:
-            return self._receive()
+            self._receive()
         finally:
             self._is_reading = False
             if self._waiting:
                 self._flush()
 
-    def _receive(self) -> int:
+    def _receive(self) -> None:
         receive, take = self._socket.recvfrom, self._protocol.datagram_received
-        for taken in range(BATCH):
+        for _ in range(BATCH):
             try:
                 data, address = receive(READ_SIZE)
             except (BlockingIOError, InterruptedError):
-                return taken
+                return
             except OSError as exc:
                 self._fail(exc)
-                return taken + 1  # a refused datagram of ours is no silence
+                return
             take(data, address)
             if self._is_closing:
-                break
-        return BATCH
+                return
 
     def _flush(self) -> None:
         if self._is_closing:

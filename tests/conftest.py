@@ -6,6 +6,11 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's business; a busy one must fail no test.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 TESTS = Path(__file__).parent
 

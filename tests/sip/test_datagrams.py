@@ -1,10 +1,8 @@
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
-from functools import partial
 
-from sip.datagrams import BATCH, PAUSE, DrainedSocket
+from sip.datagrams import BATCH, DrainedSocket
 
 
 class Taker(asyncio.DatagramProtocol):
@@ -121,39 +119,3 @@ async def test_what_is_sent_while_reading_leaves_before_the_next_turn() -> None:
         drained._read()
         assert [peer.recv(10), peer.recv(10)] == [b"one", b"two"]
     drained.abort()
-
-
-async def until(met: Callable[[], bool]) -> None:
-    for _ in range(20_000):
-        if met():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it did not come about")
-
-
-async def test_busy_socket_is_looked_at_and_watched_again_when_it_falls_silent() -> None:
-    loop = asyncio.get_running_loop()
-    taker = Taker()
-    drained = DrainedSocket(loop, taker, bound())
-    here = drained.get_extra_info("socket")
-    with bound() as peer:
-
-        def brings(number: int) -> bool:
-            return len(taker.taken) == number
-
-        for number in range(1, 2000):
-            if drained.is_busy:
-                break
-            peer.sendto(b"%d" % number, here.getsockname())
-            await until(partial(brings, number))
-        assert drained.is_busy
-        assert not loop.remove_reader(here.fileno())  # nobody watches it
-        peer.sendto(b"while busy", here.getsockname())
-        async with asyncio.timeout(5):
-            await asyncio.sleep(2 * PAUSE)
-            while drained.is_busy:  # noqa: ASYNC110 - nothing tells of it
-                await asyncio.sleep(PAUSE)
-        assert taker.taken[-1] == b"while busy"
-        assert loop.remove_reader(here.fileno())
-    drained.abort()
-    await taker.lost
