@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import Gb28181Error, RoleFailed
 from ..events import Alarm, CatalogChanged, DeviceOnline
+from ..identifiers import IdKind, kind_of
 from ..media.reading import describe_file
 from .filling import LEAST, Filling
 from .index import Index, Piece, without
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gb28181.archive")
 
 INDEX = "index.db"
+_WITHOUT_PICTURES = frozenset(
+    {
+        IdKind.AREA, IdKind.SYSTEM, IdKind.GROUP, IdKind.ORGANISATION, IdKind.ALARM_OUTPUT,
+        IdKind.VOICE_INPUT, IdKind.VOICE_OUTPUT, IdKind.SERVER, IdKind.USER,
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +233,7 @@ class Archive:
         known = {item.device_id for _, item in self._platform.channels()}
         for channel_id in sorted(known | self._tapings.keys() | self._alarm_until.keys()):
             plan = plan_for(self.plans, channel_id)
-            if plan is None:
+            if plan is None or not (has_pictures(channel_id) or channel_id in plan.channels):
                 continue
             if self._alarm_until.get(channel_id, 0.0) > now:
                 wanted[channel_id] = "alarm"
@@ -386,6 +393,14 @@ class Archive:
             index.drop(piece.path)
             return
         index.finish(piece.id, piece.start, piece.start + length, path.stat().st_size)
+
+
+def has_pictures(channel_id: str) -> bool:
+    """Whether a line of a catalogue may be a camera: not an area, a group, a loudspeaker, ...
+
+    Cameras come with types 131, 132 and sometimes 134, and with codes that say nothing.
+    """
+    return kind_of(channel_id) not in _WITHOUT_PICTURES
 
 
 def _merged(spans: list[Span]) -> list[Span]:

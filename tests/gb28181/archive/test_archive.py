@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gb28181.archive.archive import Archive
+from gb28181.archive.archive import Archive, has_pictures
 from gb28181.archive.index import Index, without
 from gb28181.archive.plan import Plan, Window
 from gb28181.edition import Edition
@@ -254,3 +254,22 @@ async def test_what_was_recorded_is_given_back_by_its_time(
     assert backwards == sorted(backwards, reverse=True)
     assert len(backwards) == pytest.approx(50, abs=2)
     await world.archive.stop()
+
+
+@pytest.mark.parametrize(
+    ("channel_id", "expected"),
+    [
+        ("34020000001320000001", True),
+        ("34020000001310000001", True),
+        ("34020000001340000001", True),
+        ("34020000001180000001", True),
+        ("camera-1", True),
+        ("340200", False),
+        ("34020000002000000001", False),
+        ("34020000002150000001", False),
+        ("34020000002160000001", False),
+        ("34020000001370000001", False),
+    ],
+)
+def test_only_what_may_have_pictures_is_recorded_by_prefix(channel_id: str, expected: bool) -> None:
+    assert has_pictures(channel_id) is expected
