@@ -66,7 +66,8 @@ conformance: .venv/.dev   ## the kit on our own platform and device
 	$(BIN)/gb28181-conformance device --self-test
 
 test-sessions: .venv/.dev ## every session at every stage, long recordings, real processes: the slow form
-	GB28181_SESSIONS=full $(BIN)/python -m pytest tests/gb28181/recorded
+	$(BIN)/python -m pytest -m slow tests/gb28181/recorded
+	GB28181_SESSIONS=full $(BIN)/python -m pytest tests/gb28181/recorded/test_matrix.py
 	GB28181_ARCHIVE_DAYS=30 $(BIN)/python -m pytest -o faulthandler_timeout=0 -k days_of_trouble tests/gb28181/archive
 
 peers:                    ## the foreign programs that tests talk to: by apt-get when root
