@@ -108,7 +108,8 @@ async def cut_off(
 
 def stages_at_the_end(text: str) -> set[str]:
     """The last stage of each session before it ended, from the log."""
-    return set(re.findall(r"([\w ]+?) [\d.]+(?: \([^)]*\))?, ending", text))
+    found = re.findall(r"([\w ]+?) [\d.]+(?: \([^)]*\))?, ending", text)
+    return {stage.strip() for stage in found}
 
 
 async def step_through(
