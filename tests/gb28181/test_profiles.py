@@ -6,14 +6,16 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 import pytest
 
+from gb28181.equipment.settings import EquipmentSettings
 from gb28181.errors import Gb28181Error, SessionLost
 from gb28181.habits import Habits, profile, profiles
 from gb28181.manscdp.config import BasicParam
+from gb28181.manscdp.values import BEIJING
 from gb28181.platform import Platform
 from gb28181.quirks import quirks_for
 from gb28181.remote_device import RemoteDevice
@@ -154,6 +156,12 @@ ASKED: Mapping[str, Callable[[RemoteDevice, SimulatedDevice], Awaitable[None]]] 
 )
 
 
+# A time of day whose numbers have one digit: some ways to write a time show in these alone.
+EARLY = EquipmentSettings(
+    clock=lambda: datetime(2024, 5, 1, 8, 5, 3, tzinfo=BEIJING), takes_date=False
+)
+
+
 async def _world(gb: Simulation, name: str) -> tuple[Platform, SimulatedDevice, RemoteDevice]:
     family = profile(name)
     platform = await gb.platform(
@@ -161,7 +169,10 @@ async def _world(gb: Simulation, name: str) -> tuple[Platform, SimulatedDevice, 
         answer_timeout=30.0,
         quirks_for=lambda device_id: quirks_for(family.manufacturer),
     )
-    simulated = await gb.device(name, channels=CHANNELS, expires=600, keepalive_interval=60.0)
+    settings = {"equipment": EARLY} if family.habits.date_style else {}
+    simulated = await gb.device(
+        name, channels=CHANNELS, expires=600, keepalive_interval=60.0, **settings
+    )
     await gb.until(lambda: platform.channels(), within=200)
     return platform, simulated, platform.device(simulated.id)
 
