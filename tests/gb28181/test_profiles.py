@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import fields
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -169,7 +170,7 @@ async def _world(gb: Simulation, name: str) -> tuple[Platform, SimulatedDevice, 
         answer_timeout=30.0,
         quirks_for=lambda device_id: quirks_for(family.manufacturer),
     )
-    settings = {"equipment": EARLY} if family.habits.date_style else {}
+    settings: dict[str, Any] = {"equipment": EARLY} if family.habits.date_style else {}
     simulated = await gb.device(
         name, channels=CHANNELS, expires=600, keepalive_interval=60.0, **settings
     )
