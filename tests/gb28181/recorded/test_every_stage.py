@@ -158,11 +158,16 @@ async def test_nothing_is_left_at_any_packet_at_all(
     way: tuple[str, str, str, str],
 ) -> None:
     caplog.set_level(logging.INFO, "gb28181.session")
-    await step_through(gb, recorder, tmp_path, way, range(1, 24))
+    # Over TCP acknowledgements pass as well: what comes late in a session comes later there.
+    later = way[2] != "udp" and way[1] != "loss"
+    numbers = (*range(1, 24), *(range(24, 100, 4) if later else ()))
+    await step_through(gb, recorder, tmp_path, way, numbers)
     stages = stages_at_the_end(caplog.text)
     assert "flowing" in stages
     if way[1] == "cancel":
         assert stages & {"asked", "trying"}
-        assert stages & {"acknowledged", "answered"}
-    if way[0] == "playback":
+        # A stream that nobody reads any more lingers, and is flowing when it ends.
+        assert way[0] == "live" or stages & {"acknowledged", "answered"}
+    # Nothing passes in a pause, so a link is cut before or after it; see test_serving for within.
+    if way[0] == "playback" and way[1] != "loss":
         assert "paused" in stages
