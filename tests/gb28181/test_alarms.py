@@ -5,22 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
 from gb28181.events import Alarm, AlarmUnkept
 from gb28181.manscdp.alarm import AlarmNotify, AlarmResponse
-from gb28181.testing.answering import AnsweringDevice, answering_device
+from gb28181.testing.answering import AnsweringDevice
 from gb28181.testing.simulation import Simulation
 
 Make = Callable[..., Awaitable[AnsweringDevice]]
-
-
-@pytest.fixture
-def answering(gb: Simulation) -> Make:
-    """Makes a device that answers as the test says."""
-    return partial(answering_device, gb)
 
 
 def alarm(device: AnsweringDevice, sn: str = "7") -> AlarmNotify:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -13,17 +12,11 @@ from gb28181.events import Alarm
 from gb28181.manscdp.alarm import AlarmNotify, AlarmResponse
 from gb28181.manscdp.control import DeviceControl, DeviceControlResponse
 from gb28181.outcome import Stage
-from gb28181.testing.answering import AnsweringDevice, answering_device
+from gb28181.testing.answering import AnsweringDevice
 from gb28181.testing.simulation import Simulation
 from sip.endpoint import IncomingRequest, IncomingSubscribe
 
 Make = Callable[..., Awaitable[AnsweringDevice]]
-
-
-@pytest.fixture
-def answering(gb: Simulation) -> Make:
-    """Makes a device that answers as the test says."""
-    return partial(answering_device, gb)
 
 
 class Camera:

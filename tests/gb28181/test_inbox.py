@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -27,17 +26,11 @@ from gb28181.manscdp.notices import (
 )
 from gb28181.manscdp.position import MobilePositionNotify, MobilePositionResponse, PositionItem
 from gb28181.manscdp.ptz_state import PtzPositionNotify
-from gb28181.testing.answering import AnsweringDevice, answering_device
+from gb28181.testing.answering import AnsweringDevice
 from gb28181.testing.simulation import Simulation
 from sip.message import Headers, Request
 
 Make = Callable[..., Awaitable[AnsweringDevice]]
-
-
-@pytest.fixture
-def answering(gb: Simulation) -> Make:
-    """Makes a device that answers as the test says."""
-    return partial(answering_device, gb)
 
 
 CAMERA = "34020000001320000077"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import fields
-from functools import partial
 from typing import Any
 
 import pytest
@@ -47,16 +46,10 @@ from gb28181.orders import BLOCKS, CONTROLS
 from gb28181.outcome import Outcome, Stage
 from gb28181.ptz import Focus
 from gb28181.remote_device import RemoteDevice
-from gb28181.testing.answering import AnsweringDevice, answering_device
+from gb28181.testing.answering import AnsweringDevice
 from gb28181.testing.simulation import Simulation
 
 Make = Callable[..., Awaitable[AnsweringDevice]]
-
-
-@pytest.fixture
-def answering(gb: Simulation) -> Make:
-    """Makes a device that answers as the test says."""
-    return partial(answering_device, gb)
 
 
 CAMERA = "34020000001320000077"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -13,16 +12,10 @@ from gb28181.errors import ConfigError, DeviceNotOnline, NoAnswer
 from gb28181.manscdp.record import RecordInfoQuery, RecordInfoResponse, RecordItem
 from gb28181.manscdp.values import BEIJING, format_time, parse_time
 from gb28181.records import days_of
-from gb28181.testing.answering import AnsweringDevice, answering_device
+from gb28181.testing.answering import AnsweringDevice
 from gb28181.testing.simulation import Simulation
 
 Make = Callable[..., Awaitable[AnsweringDevice]]
-
-
-@pytest.fixture
-def answering(gb: Simulation) -> Make:
-    """Makes a device that answers as the test says."""
-    return partial(answering_device, gb)
 
 
 CAMERA = "34020000001320000077"

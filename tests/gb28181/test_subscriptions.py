@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +16,7 @@ from gb28181.manscdp.alarm import AlarmNotify, AlarmQuery
 from gb28181.manscdp.codec import decode, encode
 from gb28181.manscdp.position import MobilePositionNotify, MobilePositionQuery
 from gb28181.manscdp.ptz_state import PtzPositionQuery
-from gb28181.testing.answering import AnsweringDevice, answering_device
+from gb28181.testing.answering import AnsweringDevice
 from gb28181.testing.simulation import Simulation
 from sip.endpoint import IncomingSubscribe
 
@@ -26,12 +25,6 @@ if TYPE_CHECKING:
     from sip.endpoint import IncomingRequest, IncomingSubscription
 
 Make = Callable[..., Awaitable[AnsweringDevice]]
-
-
-@pytest.fixture
-def answering(gb: Simulation) -> Make:
-    """Makes a device that answers as the test says."""
-    return partial(answering_device, gb)
 
 
 class Publisher:
