@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gb28181.talk")
 
+ANSWER_WITHIN = 10.0
+"""Seconds for ``Response/Broadcast``, and then again for the device's INVITE."""
+GATHER = 5.0
+"""Seconds that a source waits for the slower of several loudspeakers."""
 _DRAIN = 0.3
 """Seconds from a source's end to BYE, so that its last packets are played."""
 _G711 = MediaFormat(audio_codec="1", audio_bit_rate="8", audio_sampling="1")
@@ -54,16 +58,6 @@ class VoiceStage(Enum):
     ANSWERED = "200 sent"
     FLOWING = "voice flows"
     ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoiceSettings:
-    """How long a loudspeaker is waited for."""
-
-    answer_within: float = 10.0
-    """Seconds for ``Response/Broadcast``, and then again for the device's INVITE."""
-    gather: float = 5.0
-    """Seconds that a source waits for the slower of several loudspeakers."""
 
 
 class Feed(Protocol):
@@ -137,8 +131,7 @@ class Talks:
     Source: 9.12.
     """
 
-    def __init__(self, platform: Platform, settings: VoiceSettings | None = None) -> None:
-        self.settings = settings or VoiceSettings()
+    def __init__(self, platform: Platform) -> None:
         self.unasked = 0
         """INVITEs of devices that nobody had called."""
         self._platform = platform
@@ -244,7 +237,6 @@ class Talks:
 
     async def _ask(self, speaker: Speaker, target_id: str) -> str | None:
         """Call one target; return why not, or None when its INVITE has come."""
-        within = self.settings.answer_within
         notify = BroadcastNotify(
             sn=self._platform.commands.next_sn(),
             source_id=self._platform.id,
@@ -260,11 +252,11 @@ class Talks:
                 if refusal is not None:
                     return refusal
                 speaker.reach(VoiceStage.ACCEPTED)
-                await asyncio.wait(over, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(over, timeout=ANSWER_WITHIN, return_when=asyncio.FIRST_COMPLETED)
             asking.cancel()
         if speaker.ended.done():
             raise SessionLost(speaker.ended.result())
-        return None if speaker.invite.done() else f"sent no INVITE within {within:g} s"
+        return None if speaker.invite.done() else f"sent no INVITE within {ANSWER_WITHIN:g} s"
 
     async def _response(self, device: RemoteDevice, notify: BroadcastNotify) -> str | None:
         try:
@@ -388,7 +380,7 @@ class Broadcast:
                           one.lost("fault", str(error)).cause))
             )  # fmt: skip
         try:
-            await self._settle(talks.settings.gather)
+            await self._settle()
         except BaseException:
             await self.close()
             raise
@@ -435,7 +427,7 @@ class Broadcast:
             raise SessionLost(Cause(code=code, sentence=f"{channel_id}: {what}"))
         return device
 
-    async def _settle(self, gather: float) -> None:
+    async def _settle(self) -> None:
         waiting: set[asyncio.Future[None]] = {one.settled for one in self.speakers.values()}
         deadline: float | None = None
         while waiting:
@@ -445,7 +437,7 @@ class Broadcast:
             if not done:
                 break  # the slower ones join while the others already hear
             if any(one.is_flowing for one in self.speakers.values()):
-                deadline = gather
+                deadline = GATHER
         if not any(one.is_flowing for one in self.speakers.values()):
             first = next(iter(self.speakers.values()))
             raise SessionLost(first.ended.result())
