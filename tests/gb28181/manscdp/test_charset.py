@@ -124,7 +124,7 @@ COUNT = 100_000
 
 
 @pytest.mark.parametrize(
-    ("alphabet", "count"), [("GB 2312", COUNT), ("first level", COUNT // 5), ("GBK", COUNT // 5)]
+    ("alphabet", "count"), [("GB 2312", COUNT), ("first level", COUNT), ("GBK", COUNT)]
 )
 @pytest.mark.parametrize(
     ("codec", "declared"),
