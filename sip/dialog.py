@@ -1,9 +1,10 @@
 """A dialog: tags, sequence numbers, route set and remote target."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from .errors import RemoteProtocolError
-from .headers import parse_name_addr
+from .errors import MalformedMessage, RemoteProtocolError
+from .headers import parse_name_addr, split_values
 from .message import Headers, Request, Response
 
 DialogId = tuple[str, str, str]
@@ -75,7 +76,7 @@ class Dialog:
             local_party=invite.headers.get("From") or "",
             remote_party=response.headers.get("To") or "",
             remote_target=invite.uri if contact is None else str(contact.uri),
-            route_set=reversed(response.headers.get_all("Record-Route")),
+            route_set=reversed(_routes(response)),
             local_sequence=invite.cseq.number,
             local_contact=invite.headers.get("Contact") or "",
         )
@@ -95,7 +96,7 @@ class Dialog:
             local_party=response.headers.get("To") or "",
             remote_party=invite.headers.get("From") or "",
             remote_target=str(invite.from_.uri if contact is None else contact.uri),
-            route_set=invite.headers.get_all("Record-Route"),
+            route_set=_routes(invite),
             remote_sequence=invite.cseq.number,
             local_contact=response.headers.get("Contact") or "",
         )
@@ -165,10 +166,33 @@ class Dialog:
                 ("Max-Forwards", "70"),
             ]
         )
-        for route in self.route_set:
+        uri, routes = self.remote_target, self.route_set
+        if routes and (strict := _strict_router(routes[0])):
+            uri, routes = strict, (*routes[1:], f"<{uri}>")
+        for route in routes:
             made.add("Route", route)
         if self.local_contact and method not in ("BYE", "ACK", "MESSAGE"):
             made.add("Contact", self.local_contact)
         for name, value in headers:
             made.add(name, value)
-        return Request(method, self.remote_target, made, body)
+        return Request(method, uri, made, body)
+
+
+def _routes(message: Request | Response) -> list[str]:
+    fields = message.headers.get_all("Record-Route")
+    return [route for field in fields for route in split_values(field)]
+
+
+def _strict_router(route: str) -> str:
+    """Return what to write as Request-URI for a router without ``lr``, empty for a loose one.
+
+    Source: RFC 3261 section 12.2.1.1.
+    """
+    try:
+        uri = parse_name_addr(route).uri
+    except MalformedMessage:
+        return ""
+    if "lr" in uri.parameters or uri.scheme not in ("sip", "sips"):
+        return ""
+    kept = {name: value for name, value in uri.parameters.items() if name != "method"}
+    return str(replace(uri, parameters=kept, headers=""))

@@ -73,3 +73,28 @@ def test_answer_without_contact_and_tag_still_makes_a_dialog() -> None:
     dialog = Dialog.of_caller(request, make_response(request, 200))
     assert dialog.remote_target == request.uri
     assert dialog.remote_tag == ""
+
+
+def answered(*routes: str) -> Dialog:
+    """Give the caller's dialog after an answer that came through these hops, nearest last."""
+    fields = [("Contact", "<sip:cam@192.0.2.10>"), *(("Record-Route", route) for route in routes)]
+    request = invite()
+    request.headers.remove("Record-Route")
+    return Dialog.of_caller(request, make_response(request, 200, to_tag="9001", headers=fields))
+
+
+def test_hops_of_one_field_are_reversed_as_well() -> None:  # RFC 3261 12.1.2, 7.3.1
+    dialog = answered("<sip:c;lr>, <sip:b;lr>", '"A, B" <sip:a;lr>;x="y,z"')
+    assert dialog.route_set == ('"A, B" <sip:a;lr>;x="y,z"', "<sip:b;lr>", "<sip:c;lr>")
+    assert dialog.request("BYE").headers.get_all("Route") == list(dialog.route_set)
+
+
+def test_strict_router_is_written_into_the_request_line() -> None:  # RFC 3261 12.2.1.1
+    bye = answered("<sip:b;lr>", "<sip:a;x=1;method=BYE?s=t>").request("BYE")
+    assert bye.uri == "sip:a;x=1"
+    assert bye.headers.get_all("Route") == ["<sip:b;lr>", "<sip:cam@192.0.2.10>"]
+
+
+@pytest.mark.parametrize("route", ["<sip:a;lr>", "<sip:a;lr=on>", "<tel:1>", "<sip:a"])
+def test_other_hops_leave_the_request_line_to_the_target(route: str) -> None:
+    assert answered(route).request("INFO").uri == "sip:cam@192.0.2.10"
