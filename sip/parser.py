@@ -53,7 +53,7 @@ _STATUS_LINE: Final = re.compile(
 )
 _VERSION: Final = re.compile(r"SIP/\d{1,4}\.\d{1,4}\Z", re.IGNORECASE | re.ASCII)
 _FOLD: Final = re.compile(r"(?<![ \t])[ \t]*+\n[ \t]+")
-_LENGTH: Final = re.compile(r"\d{1,10}\Z", re.ASCII)
+_LENGTH: Final = re.compile(r"\d{1,40}\Z", re.ASCII)
 
 
 def is_keepalive(data: bytes) -> bool:
@@ -135,7 +135,7 @@ class StreamParser:
         if found is None:
             # The end may have begun with the last three bytes, of which one belongs to the head.
             self._searched = max(0, len(self._buffer) - 2)
-            _check_head_size(len(self._buffer) - 2, self._limits)
+            _check_head_size(self._buffer, len(self._buffer) - 2, self._limits)
             return False
         end, start = found
         message, fault = _read_head(bytes(self._buffer[:end]), self._limits)
@@ -186,9 +186,18 @@ def _end_of_head(data: bytes | bytearray, searched: int) -> tuple[int, int] | No
     return (usual, usual + 3) if usual >= 0 else None
 
 
-def _check_head_size(size: int, limits: Limits) -> None:
-    if size > limits.head:
-        raise _too_large(f"a head of {size} bytes")
+def _check_head_size(head: bytes | bytearray, size: int, limits: Limits) -> None:
+    if size <= limits.head:
+        return
+    fault = _too_large(f"a head of {size} bytes")
+    # What fits is looked through for the one who is to be told.
+    begin = bytes(head[: limits.head])
+    try:
+        message, _ = _read_head(begin[: begin.rfind(b"\n") + 1], limits)
+    except MalformedMessage as exc:
+        fault.request = exc.request
+        raise fault from exc
+    raise _answerable(fault, message)
 
 
 def _too_large(what: str) -> MalformedMessage:
@@ -197,19 +206,29 @@ def _too_large(what: str) -> MalformedMessage:
 
 def _read_head(head: bytes, limits: Limits) -> tuple[Request | Response, MalformedMessage | None]:
     """Read start line and fields; a fault that leaves the framing intact is returned."""
-    _check_head_size(len(head), limits)
+    _check_head_size(head, len(head), limits)
     text = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").rstrip("\r\n")
     if len(text) <= limits.line:
         usual = read_usual_head(text, fields=limits.fields)
         if usual is not None:
             return usual, None
+    refused = None
     if "\r" in text:
-        raise MalformedMessage("a carriage return stands alone in the head")
+        refused = MalformedMessage("a carriage return stands alone in the head")
     if "\n " in text or "\n\t" in text:
         text = _FOLD.sub(" ", text)
     lines = text.split("\n")
     if len(lines) - 1 > limits.fields:
-        raise _too_large(f"a head of {len(lines) - 1} fields")
+        refused = _too_large(f"a head of {len(lines) - 1} fields")
+        del lines[limits.fields + 1 :]
+    headers, fault = _read_fields(lines, limits)
+    message, start_line_fault = _read_start_line(lines[0], headers)
+    if refused is not None:
+        raise _answerable(refused, message)
+    return message, start_line_fault or fault
+
+
+def _read_fields(lines: list[str], limits: Limits) -> tuple[Headers, MalformedMessage | None]:
     items: list[tuple[str, str]] = []
     fault = None
     for line in lines[1:]:
@@ -222,8 +241,7 @@ def _read_head(head: bytes, limits: Limits) -> tuple[Request | Response, Malform
         if len(line) > limits.line:
             fault = _too_large(f"{name} with {len(value)} characters")
         items.append((name, value.strip(" \t")))
-    message, start_line_fault = _read_start_line(lines[0], Headers(items))
-    return message, start_line_fault or fault
+    return Headers(items), fault
 
 
 def _read_start_line(

@@ -10,7 +10,7 @@ from .errors import MalformedMessage
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _HOST_PORT: Final = re.compile(
-    r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:;?<>\[\]@\"]+))(?::(\d{1,5})?)?\Z"
+    r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:;?<>\[\]@\"]+))(?::([0-9]{0,40}))?\Z"
 )
 # What nearly all URIs look like; the rest takes the longer way.
 _USUAL: Final = re.compile(
@@ -129,7 +129,7 @@ def parse(text: str) -> SipUri:
     matched = _HOST_PORT.match(hostport.strip())
     if matched is None:
         raise MalformedMessage(f"URI without a valid host: {text[:80]!r}")
-    port = None if matched[3] is None else int(matched[3])
+    port = int(matched[3]) if matched[3] else None
     if port is not None and port > 65535:
         raise MalformedMessage(f"port {port} does not exist")
     return SipUri(

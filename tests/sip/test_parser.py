@@ -190,7 +190,7 @@ def test_a_datagram_without_content_length_is_all_body() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["Content-Length: 2", "l: 2", "Content-Length:   0002  ", "l:2\nl: 2"]
+    "line", ["Content-Length: 2", "l: 2", "Content-Length:   0002  ", "l:2\nl: 2", f"l: {2:030}"]
 )
 def test_a_shorter_content_length_counts(line: str) -> None:
     assert request(message(line, body=b"abcdef")).body == b"ab"
@@ -355,6 +355,26 @@ def test_an_ack_is_never_answered() -> None:
 def test_what_is_over_a_limit_is_answered_513(extra: list[str]) -> None:
     fault = refused(message(*extra))
     assert (fault.status, fault.reason) == (513, "Message Too Large")
+    assert fault.request is not None
+    assert fault.request.call_id == "5001@192.0.2.10"
+    (fatal,) = StreamParser().push(message(*extra, "l: 0"))
+    assert isinstance(fatal, MalformedMessage)
+    assert (fatal.status, fatal.request is not None) == (513, True)
+
+
+def test_what_is_over_a_limit_and_names_no_way_is_not_answered() -> None:
+    head = "INVITE sip:a@b SIP/2.0\r\n" + "X: " + "a" * 40_000
+    assert refused(head.encode()).request is None
+    assert refused(b"x" * 40_000).request is None
+
+
+def test_a_lone_carriage_return_is_answered_400_and_ends_a_stream() -> None:
+    data = message("X: a\rb", "l: 0")
+    fault = refused(data)
+    assert (fault.status, fault.request is not None) == (400, True)
+    (fatal,) = StreamParser().push(data)
+    assert isinstance(fatal, MalformedMessage)
+    assert (fatal.is_fatal, fatal.request is not None) == (True, True)
 
 
 def test_limits_can_be_set() -> None:
