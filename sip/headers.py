@@ -16,21 +16,21 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
 _PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~:\[\]/@$&]+\Z")
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
-_QUOTES_AND_ESCAPES: Final = re.compile(r'(["\\])')
 _BETWEEN_COMMAS: Final = re.compile(r'(?:[^",<]++|"(?:[^"\\]|\\.)*+"?|<[^>]*+>?)++', re.DOTALL)
 _BETWEEN_SEMICOLONS: Final = re.compile(r'(?:[^";]++|"(?:[^"\\]|\\.)*+"?)++', re.DOTALL)
 _VIA: Final = re.compile(
     r"\s*SIP\s*/\s*\d\.\d\s*/\s*([^\s/;,]+)\s+(?:\[([^\]\s]+)\]|([^\s;:,\[\]]+))"
-    r"\s*+(?::\s*+(\d{1,5}))?+\s*+(?:;(.*))?\Z",
+    r"\s*+(?::\s*+([0-9]{0,40}+))?+\s*+(?:;(.*))?\Z",
     re.IGNORECASE | re.DOTALL,
 )
+
 # What nearly all addresses look like; the rest takes the longer way.
 _USUAL_ADDRESS: Final = re.compile(r"<([^<>\"\s]+)>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?\Z")
 _USUAL_TAGGED: Final = re.compile(
     r"<sips?:([A-Za-z0-9_.\-+]+)@[A-Za-z0-9.\-]+(?::\d{1,4})?>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?\Z",
     re.ASCII,
 )
-_CSEQ: Final = re.compile(r"\s*(\d{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)\s*\Z", re.ASCII)
+_CSEQ: Final = re.compile(r"\s*(\d{1,40})\s+([A-Za-z0-9\-.!%*_+`'~]+)\s*\Z", re.ASCII)
 # Where a challenge begins: a scheme and its first parameter, or a scheme and its one token.
 _CHALLENGE: Final = re.compile(
     r"""\"(?:[^"\\]|\\.)*+"?|'[^',]*+'|(?:\A|,)\s*+([A-Za-z0-9\-]++)[ \t]++(?=[^\s=,"']++)""",
@@ -231,11 +231,13 @@ def parse_via(text: str) -> Via:
     Raises:
         MalformedMessage: It is not one.
     """
+    if text.endswith(")"):  # RFC 2543 6.40 let a comment stand behind the parameters
+        text = text[: max(text.rfind("("), 0)].rstrip()
     matched = _VIA.match(text)
     if matched is None:
         raise MalformedMessage(f"Via is not understood: {text[:80]!r}")
     transport, address, host, port, tail = matched.groups()
-    number = None if port is None else int(port)
+    number = int(port) if port else None
     if number is not None and number > 65535:
         raise MalformedMessage(f"port {number} in Via does not exist")
     return Via(transport.upper(), address or host, number, parse_parameters(tail) if tail else {})
@@ -263,7 +265,8 @@ def parse_name_addr(text: str) -> NameAddr:
         if not text.startswith("<"):
             raise MalformedMessage(f"display name without <address>: {text[:80]!r}")
     before, opened, rest = text.partition("<")
-    if not opened:
+    bare = before.partition(";")
+    if not opened or ('"' in bare[2] and '"' not in bare[0]):  # the < stands in a quoted value
         address, _, tail = text.partition(";")
         return NameAddr("", parse_uri(address), parse_parameters(tail))
     address, closed, tail = rest.partition(">")
@@ -357,6 +360,13 @@ def format_parameters(parameters: Mapping[str, str | None]) -> str:
     return "".join(written)
 
 
+def with_parameters(text: str, written: Mapping[str, str]) -> str:
+    """Return a value with some parameters written anew at its end, and all else as it stands."""
+    parts = _BETWEEN_SEMICOLONS.findall(text) if '"' in text else text.split(";")
+    kept = [part for part in parts if part.partition("=")[0].strip().lower() not in written]
+    return ";".join([*kept, *(f"{name}={value}" for name, value in written.items())])
+
+
 def split_values(text: str) -> list[str]:
     """Cut a header field of several values at its commas, not at those within quotes or <>."""
     if "," not in text:
@@ -366,9 +376,8 @@ def split_values(text: str) -> list[str]:
 
 def quote(text: str) -> str:
     """Write a quoted string."""
-    if '"' not in text and "\\" not in text:
-        return f'"{text}"'
-    return '"' + _QUOTES_AND_ESCAPES.sub(r"\\\1", text) + '"'
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def unquote(text: str) -> str:
@@ -392,10 +401,10 @@ def _unquoted_display(text: str) -> str:
 
 
 def _parse_auth(text: str) -> tuple[str, dict[str, str]]:
-    scheme, _, rest = text.strip().partition(" ")
-    if not is_token(scheme):
+    words = text.split(None, 1)
+    if not words or not is_token(words[0]):
         raise MalformedMessage("credentials or challenge without a scheme")
-    return scheme, _auth_parameters(rest)
+    return words[0], _auth_parameters(words[1].rstrip() if len(words) > 1 else "")
 
 
 def _usual_auth_parameters(text: str) -> dict[str, str] | None:

@@ -7,7 +7,7 @@ and no proxy here, and the transport is chosen by the one who names the flow.
 import itertools
 from collections import Counter
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from .call import CallInput
@@ -25,7 +25,7 @@ from .events import (
     TransactionTimedOut,
 )
 from .flow import Address, Flow
-from .headers import Via
+from .headers import Via, split_values, with_parameters
 from .invite import InviteUsage
 from .message import Request, Response, make_response
 from .notifier import Notifier
@@ -566,14 +566,15 @@ def _fill_via(request: Request, flow: Flow) -> None:
             filled = text.replace(";rport", f";rport={port}", 1) + f";received={host}"
             request.headers.set("Via", filled)
             return
-    vias = request.vias
-    parameters = dict(top.parameters)
+    written: dict[str, str] = {}
     if top.wants_rport:
-        parameters["rport"] = str(port)
+        written["rport"] = str(port)
     if top.wants_rport or top.host != host:
-        parameters["received"] = host
-    if parameters == top.parameters:
+        written["received"] = host
+    if not written:
         return
+    # Not from the typed values: each hop gets back what it wrote, to the letter.
+    values = [value for field in request.headers.get_all("Via") for value in split_values(field)]
     request.headers.remove("Via")
-    for via in reversed([replace(top, parameters=parameters), *vias[1:]]):
-        request.headers.prepend("Via", str(via))
+    for value in reversed([with_parameters(values[0], written), *values[1:]]):
+        request.headers.prepend("Via", value)

@@ -27,6 +27,7 @@ from sip.headers import (
     split_values,
     unquote,
     usual_user,
+    with_parameters,
 )
 from sip.uri import SipUri
 
@@ -117,9 +118,22 @@ def test_ipv6_in_via_loses_and_regains_its_brackets() -> None:  # RFC 5118 4.5
 
 
 @pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("SIP/2.0/UDP h:0005060;branch=1", "SIP/2.0/UDP h:5060;branch=1"),
+        ("SIP/2.0/UDP h:;branch=1", "SIP/2.0/UDP h;branch=1"),
+        ("SIP/2.0/UDP h (Acme server)", "SIP/2.0/UDP h"),
+        ("SIP/2.0/UDP h;branch=1 (Acme)", "SIP/2.0/UDP h;branch=1"),
+    ],
+)
+def test_old_and_padded_forms_of_via_are_read(text: str, written: str) -> None:
+    assert str(parse_via(text)) == written
+
+
+@pytest.mark.parametrize(
     "text",
-    ["", "SIP/2.0/UDP", "SIP/x/UDP h", "SIP/2.0/UDP h:99999", "SIP/2.0/UDP h:x", "UDP h",
-     "SIP/2.0/UDP " + " " * 5000 + "h" + " " * 5000 + "!"],
+    ["", ")", "(a)", "SIP/2.0/UDP", "SIP/x/UDP h", "SIP/2.0/UDP h:99999", "SIP/2.0/UDP h:x",
+     "UDP h", "SIP/2.0/UDP " + " " * 5000 + "h" + " " * 5000 + "!"],
 )  # fmt: skip
 def test_broken_via_is_refused(text: str) -> None:
     with pytest.raises(MalformedMessage):
@@ -140,6 +154,9 @@ def test_broken_via_is_refused(text: str) -> None:
         ("摄像机 <sip:1@d>;tag=x", "摄像机", "x"),
         ('<sip:1@d>;tag=x;other="a;b"', "", "x"),
         ("<sip:1@d>;;tag=x;", "", "x"),
+        ('sip:1@d;other="<a>;b";tag=x', "", "x"),
+        ('A "B" <sip:1@d>;other="c";tag=x', 'A "B"', "x"),
+        ("<sip:1@d:0005060>;tag=x", "", "x"),
     ],
 )
 def test_addresses_of_the_field_are_read(text: str, display: str, tag: str | None) -> None:
@@ -163,6 +180,7 @@ def test_broken_addresses_are_refused(text: str) -> None:
 
 def test_cseq_is_number_and_method() -> None:
     assert parse_cseq("0009  INVITE ") == CSeq(9, "INVITE")
+    assert parse_cseq(f"{0:030}9 INVITE") == CSeq(9, "INVITE")
     assert str(CSeq(9, "INVITE")) == "9 INVITE"
 
 
@@ -285,3 +303,16 @@ def test_usual_user_is_that_of_the_whole_address() -> None:
     text = "<sip:34020000001320000001@3402000000>;tag=1"
     assert usual_user(text) == parse_name_addr(text).uri.user
     assert usual_user('"Gate" <sip:34020000001320000001@3402000000>') is None
+
+
+@pytest.mark.parametrize("blank", ["\t", "  ", " \t "])
+def test_any_blank_stands_behind_the_scheme(blank: str) -> None:
+    assert parse_challenge(f'Digest{blank}realm="r"').realm == "r"
+    assert parse_credentials(f'Digest{blank}username="u"').username == "u"
+
+
+def test_parameters_are_written_into_a_value_that_stays_as_it_was() -> None:
+    text = 'SIP/2.0/UDP  H ; Branch=x;RPORT;y="a;rport=1"'
+    assert with_parameters(text, {"rport": "5", "received": "::1"}) == (
+        'SIP/2.0/UDP  H ; Branch=x;y="a;rport=1";rport=5;received=::1'
+    )

@@ -112,6 +112,21 @@ def test_source_is_written_into_the_via(via: str, answered: tuple[str | None, st
     assert older.branch == "z9hG4bKolder"
 
 
+def test_each_hop_gets_its_via_back_to_the_letter() -> None:  # RFC 3261 8.2.6.2
+    server = stack()
+    request = message()
+    request.headers.add("v", "SIP/2.0/UDP 10.9.9.9:5060 ;Branch=z9hG4bKb;X=y, SIP / 2.0 / TCP c")
+    server.receive_data(UDP, on_wire(request, "SIP/2.0/UDP h ;Branch=z9hG4bKa;rport=;hidden"), 0.0)
+    (received,) = server.events()
+    assert isinstance(received, RequestReceived)
+    server.send_response(received.key, make_response(received.request, 200), 0.0)
+    assert only_response(server).headers.get_all("Via") == [
+        "SIP/2.0/UDP h ;Branch=z9hG4bKa;hidden;rport=5062;received=192.0.2.10",
+        "SIP/2.0/UDP 10.9.9.9:5060 ;Branch=z9hG4bKb;X=y",
+        "SIP / 2.0 / TCP c",
+    ]
+
+
 def test_repeated_request_is_delivered_once_and_answered_again() -> None:
     server = stack()
     data = on_wire(message())

@@ -16,6 +16,7 @@ import pytest
 
 from sip.auth import DigestServer, answer
 from sip.errors import MalformedMessage, UnsupportedChallenge
+from sip.headers import quote
 from sip.message import Headers, Request
 from sip.parser import StreamParser, parse_datagram
 from sip.trace import blank_credentials
@@ -84,6 +85,12 @@ def test_repeated_delimiters_in_each_field(piece: str) -> None:
     check((piece * (30_000 // len(piece))).encode())
     check(("SIP/2.0 " + piece * (30_000 // len(piece))).encode())
     check(_HEAD.encode() + b"l: 0\r\n\r\n" + piece.encode() * (65_000 // len(piece)))
+
+
+@pytest.mark.parametrize("piece", ['"', "\\", '\\"'])
+def test_a_text_of_quotes_is_quoted_in_time(piece: str) -> None:
+    text = piece * (SIZE // len(piece))
+    assert cost(lambda: quote(text)) < LIMIT
 
 
 @pytest.mark.parametrize("piece", _PIECES)
