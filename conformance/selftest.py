@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from gb28181.device import Device
 from gb28181.edition import Edition
-from gb28181.live import Live
 from gb28181.manscdp.catalog import CatalogItem
 from gb28181.media.source import Clip, ClipSource
 from gb28181.platform import Platform
 from gb28181.registrar import RegistrarConfig
-from gb28181.serving import DeviceChannel
+from gb28181.sessions.live import Live
+from gb28181.sessions.serving import DeviceChannel
 from rtp.access_unit import Codec
 
 from .case import Case, Role

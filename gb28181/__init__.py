@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .cascade import Cascade, Upper
     from .channel import Channel
+    from .commands.moves import Ptz
+    from .commands.outcome import Outcome, Stage
+    from .commands.records import Records
     from .device import Device, Nameplate
-    from .download import Downloaded
     from .edition import Edition
     from .equipment.alarms import AlarmFate
     from .equipment.settings import EquipmentSettings, ScheduledAlarm
@@ -46,29 +48,27 @@ if TYPE_CHECKING:
         StatusChanged,
         UnknownCommand,
     )
-    from .live import Backoff, Live, Play
-    from .moves import Ptz
-    from .outcome import Outcome, Stage
-    from .pace import Verdict
     from .platform import Platform
-    from .playback import Playback
     from .quirks import Quirks
-    from .records import Records
     from .registrar import RegistrarConfig
     from .remote_device import RemoteDevice
-    from .serving import DeviceChannel
-    from .share import IdMap, Share
-    from .streams import StreamKind
+    from .sessions.download import Downloaded
+    from .sessions.live import Backoff, Live, Play
+    from .sessions.pace import Verdict
+    from .sessions.playback import Playback
+    from .sessions.serving import DeviceChannel
+    from .sessions.streams import StreamKind
+    from .sessions.talk import Broadcast, Talk
     from .subscriptions import Subscription
-    from .talk import Broadcast, Talk
+    from .upper.share import IdMap, Share
 
 _HOME = {
     "Alarm": "events",
     "AlarmFate": "equipment.alarms",
     "AlarmUnkept": "events",
     "AnswerIncomplete": "errors",
-    "Backoff": "live",
-    "Broadcast": "talk",
+    "Backoff": "sessions.live",
+    "Broadcast": "sessions.talk",
     "Cascade": "cascade",
     "CatalogChanged": "events",
     "Cause": "errors",
@@ -76,18 +76,18 @@ _HOME = {
     "CommandFailed": "errors",
     "ConfigError": "errors",
     "Device": "device",
-    "DeviceChannel": "serving",
+    "DeviceChannel": "sessions.serving",
     "DeviceNotOnline": "errors",
     "DeviceOffline": "events",
     "DeviceOnline": "events",
-    "Downloaded": "download",
+    "Downloaded": "sessions.download",
     "Edition": "edition",
     "EquipmentSettings": "equipment.settings",
     "EventsLost": "events",
     "Gb28181Error": "errors",
-    "IdMap": "share",
+    "IdMap": "upper.share",
     "InvalidIdentifier": "errors",
-    "Live": "live",
+    "Live": "sessions.live",
     "MalformedCommand": "errors",
     "MalformedSdp": "errors",
     "MediaTimeout": "errors",
@@ -95,33 +95,33 @@ _HOME = {
     "NoAnswer": "errors",
     "NotSupported": "errors",
     "Notice": "events",
-    "Outcome": "outcome",
+    "Outcome": "commands.outcome",
     "Platform": "platform",
     "PlatformFailed": "errors",
-    "Play": "live",
-    "Playback": "playback",
+    "Play": "sessions.live",
+    "Playback": "sessions.playback",
     "PortsExhausted": "errors",
     "Position": "events",
-    "Ptz": "moves",
+    "Ptz": "commands.moves",
     "PtzPosition": "events",
     "Quirks": "quirks",
-    "Records": "records",
+    "Records": "commands.records",
     "RegistrarConfig": "registrar",
     "RemoteDevice": "remote_device",
     "RequestRejected": "errors",
     "RoleFailed": "errors",
     "ScheduledAlarm": "equipment.settings",
     "SessionLost": "errors",
-    "Share": "share",
+    "Share": "upper.share",
     "SsrcsExhausted": "errors",
-    "Stage": "outcome",
+    "Stage": "commands.outcome",
     "StatusChanged": "events",
-    "StreamKind": "streams",
+    "StreamKind": "sessions.streams",
     "Subscription": "subscriptions",
-    "Talk": "talk",
+    "Talk": "sessions.talk",
     "UnknownCommand": "events",
     "Upper": "cascade",
-    "Verdict": "pace",
+    "Verdict": "sessions.pace",
 }
 
 __all__ = [

@@ -12,7 +12,7 @@ from .errors import Gb28181Error
 from .manscdp.alarm import AlarmResponse
 
 if TYPE_CHECKING:
-    from .commands import Commands
+    from .commands.commands import Commands
     from .events import Alarm
 
 logger = logging.getLogger("gb28181.alarms")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from .errors import ConfigError, Gb28181Error
 
 if TYPE_CHECKING:
+    from .commands.outcome import Outcome
     from .events import Alarm
-    from .outcome import Outcome
     from .platform import Platform
     from .remote_device import RemoteDevice
     from .subscriptions import Subscription

@@ -11,16 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 from sip.errors import CallCancelled, SipError
 
 from .addresses import require_address
-from .answers import Answers
-from .archived import Archived
 from .device import Nameplate
 from .dispatch import request_user_of, to_user_of, user_of
-from .downward import FORWARDED, Downward
-from .downward_voice import DownwardVoice
 from .edition import Edition
 from .errors import Gb28181Error, SessionLost
-from .forwarding import Forwarding
-from .link import Link
 from .manscdp.alarm import AlarmResponse
 from .manscdp.broadcast import BroadcastNotify
 from .manscdp.catalog import CatalogItem, CatalogQuery
@@ -35,11 +29,17 @@ from .media.answer import (
     answer_to,
     judge_offer,
 )
-from .publisher import CatalogPublisher
 from .registration import RegistrationConfig, RegistrationState, StateChanged
-from .share import Share, subtree
-from .streams import StreamKey, StreamKind
-from .upward import Upward
+from .sessions.streams import StreamKey, StreamKind
+from .upper.answers import Answers
+from .upper.archived import Archived
+from .upper.downward import FORWARDED, Downward
+from .upper.forwarding import Forwarding
+from .upper.link import Link
+from .upper.publisher import CatalogPublisher
+from .upper.share import Share, subtree
+from .upper.upward import Upward
+from .upper.voice import DownwardVoice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -48,13 +48,13 @@ if TYPE_CHECKING:
 
     from sip.endpoint import IncomingCall, IncomingInvite, IncomingRequest, IncomingSubscribe
 
-    from .archived import RecordingArchive
     from .manscdp.schema import Message
     from .media.ends import Relaying, RelaySink
     from .media.session import MediaSession
     from .platform import Platform
+    from .sessions.streams import StreamLease
     from .ssrc import Ssrc
-    from .streams import StreamLease
+    from .upper.archived import RecordingArchive
 
 logger = logging.getLogger("gb28181.cascade")
 

@@ -6,20 +6,22 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol, Unpack
 
-from .download import Download
 from .errors import DeviceNotOnline, Gb28181Error, NoAnswer
-from .live import Backoff, LiveHost, Play, picture_of
-from .playback import Playback
-from .recorded import RecordingHost
-from .streams import StreamKey, StreamKind
-from .talk import Talk
+from .sessions.download import Download
+from .sessions.live import Backoff, LiveHost, Play, picture_of
+from .sessions.playback import Playback
+from .sessions.recorded import RecordingHost
+from .sessions.streams import StreamKey, StreamKind
+from .sessions.talk import Talk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from .download import Downloaded, DownloadProgress
+    from .commands.outcome import Outcome
+    from .commands.records import Records
+    from .commands.settings import ConfigBlock
     from .manscdp.catalog import CatalogItem
     from .manscdp.config import SnapShotConfig
     from .manscdp.control import DragZoom, HomePosition
@@ -29,13 +31,11 @@ if TYPE_CHECKING:
     from .manscdp.ptz_state import CruiseTrack, CruiseTrackResponse, PtzPositionResponse
     from .manscdp.storage import SdCard
     from .media.source import MediaSource
-    from .outcome import Outcome
     from .ptz import PtzCommand
-    from .records import Records
     from .remote_device import RemoteDevice
-    from .settings import ConfigBlock
+    from .sessions.download import Downloaded, DownloadProgress
+    from .sessions.talk import Broadcast
     from .subscriptions import Subscription
-    from .talk import Broadcast
     from .uploads import Uploads
 
 logger = logging.getLogger("gb28181.channel")

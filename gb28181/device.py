@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .addresses import require_address
-from .answers import Answers
 from .edition import Edition
 from .equipment.alarms import AlarmFate, Alarms
 from .equipment.configuring import Configuring, Effects
@@ -24,7 +23,6 @@ from .equipment.snapshots import Snapshots
 from .equipment.subscribers import Subscribers
 from .equipment.web import Web
 from .errors import RoleFailed
-from .link import Link
 from .manscdp.alarm import AlarmResponse
 from .manscdp.broadcast import BroadcastNotify
 from .manscdp.catalog import CatalogQuery
@@ -43,10 +41,12 @@ from .manscdp.ptz_state import (
 )
 from .manscdp.record import RecordInfoQuery
 from .manscdp.storage import SdCardStatusQuery
-from .publisher import CatalogPublisher
 from .registration import RegistrationConfig, RegistrationState
-from .serving import DeviceChannel, Outgoing, Serving
+from .sessions.serving import DeviceChannel, Outgoing, Serving
 from .station import DEFAULT_MEDIA_PORTS, Station
+from .upper.answers import Answers
+from .upper.link import Link
+from .upper.publisher import CatalogPublisher
 from .wire.network import HabitualNetwork
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .answers import CONTENT_TYPES
 from .dispatch import user_of
 from .errors import MalformedCommand
 from .events import (
@@ -22,7 +21,7 @@ from .events import (
 from .identifiers import IdKind, kind_of
 from .manscdp.alarm import AlarmNotify
 from .manscdp.catalog import CatalogNotify, CatalogResponse
-from .manscdp.codec import Decoded, decode
+from .manscdp.codec import CONTENT_TYPES, Decoded, decode, decode_steps
 from .manscdp.keepalive import KeepaliveNotify
 from .manscdp.media_status import MediaStatusNotify
 from .manscdp.notices import (
@@ -33,7 +32,6 @@ from .manscdp.notices import (
 from .manscdp.position import MobilePositionNotify, MobilePositionResponse, PositionItem
 from .manscdp.ptz_state import PtzPositionNotify
 from .manscdp.unknown import UnknownCommand as UnknownMessage
-from .unhurried import LONG_BODY, decode_long
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -54,6 +52,8 @@ _WITHOUT_DEVICE_ID = (MobilePositionNotify,)
 
 LARGE_BODY = 800
 """Bytes of a body whose message may exceed what goes over UDP, with its head: 1,300."""
+LONG_BODY = 64 * 1024
+"""A longer body is read a little at a time: about 130 items, two milliseconds."""
 
 
 class Inbox:
@@ -290,3 +290,19 @@ class Inbox:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+async def decode_long(body: bytes, *, hint_charset: str | None = None) -> Decoded:
+    """Read a MANSCDP body; others run every few milliseconds meanwhile.
+
+    Raises:
+        MalformedCommand: As ``decode``.
+    """
+    steps = decode_steps(body, hint_charset=hint_charset)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            decoded: Decoded = end.value
+            return decoded
+        await asyncio.sleep(0)

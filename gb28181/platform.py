@@ -17,7 +17,7 @@ from .alarms import AlarmHandler, Alarms
 from .arming import Arming
 from .catalogs import Catalogs
 from .channel import Channel
-from .commands import PROBE_TIMEOUT, Commands
+from .commands.commands import PROBE_TIMEOUT, Commands
 from .deviations import Watch
 from .dispatch import ALLOW, user_of
 from .edition import Edition
@@ -45,10 +45,10 @@ from .registrar import (
     Revived,
 )
 from .remote_device import RemoteDevice
-from .sessions import Sessions
+from .sessions.sessions import Sessions
+from .sessions.talk import Broadcast, Talks
 from .station import DEFAULT_MEDIA_PORTS, Station
 from .subscriptions import Subscriptions
-from .talk import Broadcast, Talks
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from .manscdp.catalog import CatalogItem
     from .media.plane import MediaPlane
     from .media.source import MediaSource
+    from .sessions.streams import StreamTable
     from .station import RoleNetwork
-    from .streams import StreamTable
 
 logger = logging.getLogger("gb28181.platform")
 

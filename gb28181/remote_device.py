@@ -7,9 +7,20 @@ import secrets
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .catalog import Catalog
-from .checks import check_of_config, check_of_control
+from .commands.checks import check_of_config, check_of_control
+from .commands.listing import CatalogAnswer, Progress, list_catalog
+from .commands.orders import BLOCKS, CONTROLS, Orders, Rule, rule_of
+from .commands.outcome import Capabilities, Outcome
+from .commands.records import Records, Search, search_records
+from .commands.settings import (
+    ConfigBlock,
+    are_told,
+    lacking_blocks,
+    merged_configuration,
+    untold_blocks,
+    wanted_blocks,
+)
 from .errors import AnswerIncomplete, CommandFailed, ConfigError, DeviceNotOnline, NoAnswer
-from .listing import CatalogAnswer, Progress, list_catalog
 from .manscdp.control import DeviceControl, DragZoom, HomePosition, PtzPrecise
 from .manscdp.control import DeviceUpgrade as _Upgrade
 from .manscdp.device_config import ConfigDownloadQuery, ConfigDownloadResponse, DeviceConfig
@@ -28,19 +39,8 @@ from .manscdp.ptz_state import (
     PtzPositionResponse,
 )
 from .manscdp.storage import SdCardStatusQuery, SdCardStatusResponse
-from .orders import BLOCKS, CONTROLS, Orders, Rule, rule_of
-from .outcome import Capabilities, Outcome
 from .ptz import encode_ptz
 from .quirks import Quirks
-from .records import Records, Search, search_records
-from .settings import (
-    ConfigBlock,
-    are_told,
-    lacking_blocks,
-    merged_configuration,
-    untold_blocks,
-    wanted_blocks,
-)
 from .sightings import Sightings
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .arming import Armed
-    from .commands import Commands
+    from .commands.commands import Commands
     from .edition import Edition
     from .manscdp.catalog import CatalogItem
     from .manscdp.config import SnapShotConfig

@@ -14,10 +14,9 @@ from sip.message import Headers, Request
 
 from .edition import Edition
 from .errors import ConfigError, DeviceNotOnline
-from .link import CONTENT_TYPE
 from .manscdp.alarm import AlarmNotify, AlarmQuery
 from .manscdp.catalog import CatalogNotify, CatalogQuery
-from .manscdp.codec import encode
+from .manscdp.codec import CONTENT_TYPE, encode
 from .manscdp.position import MobilePositionNotify, MobilePositionQuery
 from .manscdp.ptz_state import PtzPositionNotify, PtzPositionQuery
 from .station import authority

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..channel import Channel
-    from ..download import Downloaded
     from ..media.moments import Span
+    from ..sessions.download import Downloaded
 
 logger = logging.getLogger("gb28181.archive")
 

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from rtp.access_unit import AccessUnit, MediaKind
 
 from ..errors import Cause, SessionLost
-from ..live import Backoff
 from ..manscdp.values import BEIJING
 from ..media.reading import describe_file
 from ..media.record import Mp4Recorder
+from ..sessions.live import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..channel import Channel
-    from ..live import Live
+    from ..sessions.live import Live
     from .index import Index
 
 logger = logging.getLogger("gb28181.archive")

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from sip.endpoint import OutgoingCall
 
-    from ..link import Link
     from ..manscdp.schema import Message
     from ..media.ends import MediaReceiver
     from ..station import Station
+    from ..upper.link import Link
 
 logger = logging.getLogger("gb28181.device")
 

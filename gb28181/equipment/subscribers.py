@@ -12,10 +12,9 @@ from sip.errors import FlowFailed, LocalProtocolError, TransactionTimeout
 
 from ..edition import Edition
 from ..errors import MalformedCommand
-from ..link import CONTENT_TYPE
 from ..manscdp.alarm import AlarmQuery, AlarmResponse
 from ..manscdp.catalog import CatalogQuery, CatalogResult
-from ..manscdp.codec import decode, encode
+from ..manscdp.codec import CONTENT_TYPE, decode, encode
 from ..manscdp.position import MobilePositionQuery, MobilePositionResponse
 from ..manscdp.ptz_state import PtzPositionQuery
 from ..manscdp.values import parse_time
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 
     from ..manscdp.alarm import AlarmNotify
     from ..manscdp.schema import Message
-    from ..publisher import CatalogPublisher
     from ..supervisor import Supervisor
+    from ..upper.publisher import CatalogPublisher
     from .inventory import Inventory
     from .queries import Queries
 

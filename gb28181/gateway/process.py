@@ -17,7 +17,7 @@ from ..media.workers import WorkerPlane
 from ..platform import Platform
 from ..quirks import Quirks
 from ..registrar import RegistrarConfig
-from ..share import IdMap, Share
+from ..upper.share import IdMap, Share
 from .control import ControlServer
 from .verbs import Verbs
 

@@ -18,7 +18,7 @@ from ..habits import profile, profiles
 from ..manscdp.catalog import CatalogItem
 from ..manscdp.values import BEIJING
 from ..media.source import PatternSource, file_clip, pattern_clip
-from ..serving import DeviceChannel
+from ..sessions.serving import DeviceChannel
 from ..supervisor import Supervisor
 from ..wire.faults import parse_faults
 from .commandline import OK, log_to_stderr, stop_on_signals

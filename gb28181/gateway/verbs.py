@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, Gb28181Error, SessionLost
-from ..live import Backoff, Live
+from ..sessions.live import Backoff, Live
+from ..sessions.streams import StreamKey
 from ..ssrc import format_ssrc
-from ..streams import StreamKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from ..archive.archive import Archive
     from ..cascade import Cascade
     from ..channel import Channel
-    from ..download import DownloadProgress
     from ..media.record import Mp4Recorder, Recording
     from ..media.session import MediaSession
     from ..platform import Platform
+    from ..sessions.download import DownloadProgress
     from .control import Json, Progress, Verb
 
 _TOLD_EVERY = 0.5

@@ -22,6 +22,11 @@ from .writer import END, write
 
 T = TypeVar("T")
 
+CONTENT_TYPE = "Application/MANSCDP+xml"
+"""What a body of ours is called."""
+CONTENT_TYPES = frozenset({"application/manscdp+xml", "manscdp+xml", "application/xml", "text/xml"})
+"""What peers call a MANSCDP body; the first is the standard's (Q9)."""
+
 MAX_SIZE = 10 * 1024 * 1024
 """A longer body is refused."""
 MAX_TAGS = 1_500_000

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sip.message import Headers, Request
 
 from ..edition import Edition
-from ..link import CONTENT_TYPE
-from ..manscdp.codec import decode, encode
+from ..manscdp.codec import CONTENT_TYPE, decode, encode
 from ..manscdp.schema import Message
 
 if TYPE_CHECKING:

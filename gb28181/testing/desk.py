@@ -10,8 +10,7 @@ from sip.message import Headers, Request
 
 from ..device import Device
 from ..edition import Edition
-from ..link import CONTENT_TYPE
-from ..manscdp.codec import decode, encode
+from ..manscdp.codec import CONTENT_TYPE, decode, encode
 from ..supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from sip.message import Response
 
     from ..manscdp.schema import Message
-    from ..serving import DeviceChannel
+    from ..sessions.serving import DeviceChannel
     from .network import SimulatedNetwork
 
 PLATFORM_ID = "34020000002000000001"

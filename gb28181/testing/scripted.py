@@ -10,9 +10,8 @@ from sip.endpoint import IncomingInvite, SipEndpoint
 from sip.message import Headers, Request, Response
 
 from ..edition import Edition
-from ..link import CONTENT_TYPE
 from ..manscdp.catalog import CatalogItem, CatalogQuery, CatalogResponse
-from ..manscdp.codec import decode, encode
+from ..manscdp.codec import CONTENT_TYPE, decode, encode
 from ..media.answer import HISTORY, LIVE, answer_to, judge_offer
 from ..ssrc import Ssrc
 from ..supervisor import Supervisor

@@ -12,7 +12,7 @@ from ..habits import Profile, profile
 from ..manscdp.catalog import CatalogItem
 from ..media.source import ClipSource
 from ..platform import Platform
-from ..serving import DeviceChannel
+from ..sessions.serving import DeviceChannel
 from ..supervisor import Supervisor
 from .clock import VirtualClock
 from .network import SimulatedNetwork
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from ..equipment.recordings import Recordings
     from ..events import PlatformEvent
-    from ..share import Share
     from ..station import Station
+    from ..upper.share import Share
     from .host import SimulatedHost
     from .link import Conditions
 

@@ -19,7 +19,7 @@ from gb28181.media.plane import MODES
 from gb28181.media.source import ClipSource
 from gb28181.media.stages import Stage
 from gb28181.platform import Platform
-from gb28181.serving import DeviceChannel
+from gb28181.sessions.serving import DeviceChannel
 from gb28181.testing.synthetic import synthetic_clip
 
 PLATFORM, CAMERA = "34020000002000000001", "34020000001320000001"

@@ -21,13 +21,13 @@ from gb28181.device import Device
 from gb28181.edition import Edition
 from gb28181.equipment.recordings import PatternRecordings
 from gb28181.events import CatalogChanged, DeviceOnline
-from gb28181.live import Backoff
 from gb28181.manscdp.alarm import AlarmNotify
 from gb28181.manscdp.catalog import CatalogItem
 from gb28181.manscdp.codec import encode
 from gb28181.media.source import PatternSource
 from gb28181.platform import Platform
-from gb28181.serving import DeviceChannel
+from gb28181.sessions.live import Backoff
+from gb28181.sessions.serving import DeviceChannel
 
 if TYPE_CHECKING:
     from gb28181.equipment.recordings import Recordings

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from gb28181.commands.outcome import Stage
 from gb28181.errors import ConfigError
 from gb28181.events import Alarm
 from gb28181.manscdp.alarm import AlarmNotify, AlarmResponse
 from gb28181.manscdp.control import DeviceControl, DeviceControlResponse
-from gb28181.outcome import Stage
 from gb28181.testing.answering import AnsweringDevice
 from gb28181.testing.simulation import Simulation
 from sip.endpoint import IncomingRequest, IncomingSubscribe

@@ -13,17 +13,17 @@ import pytest
 from gb28181.cascade import Cascade
 from gb28181.errors import SessionLost
 from gb28181.events import CatalogChanged
-from gb28181.live import Live
 from gb28181.manscdp.catalog import CatalogItem
 from gb28181.manscdp.control import DeviceControl
 from gb28181.manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
 from gb28181.manscdp.device_status import DeviceStatusQuery, DeviceStatusResponse
 from gb28181.platform import Platform
 from gb28181.registration import RegistrationState
-from gb28181.share import IdMap, Share
+from gb28181.sessions.live import Live
 from gb28181.testing.link import Traced
 from gb28181.testing.scripted import ScriptedDevice
 from gb28181.testing.simulation import SimulatedDevice, Simulation
+from gb28181.upper.share import IdMap, Share
 from rtp.packet import RtpPacket, parse
 from sip.endpoint import IncomingInvite
 from sip.message import Headers, Request

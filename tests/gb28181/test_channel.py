@@ -8,8 +8,8 @@ import pytest
 
 from gb28181.errors import SessionLost
 from gb28181.events import CatalogChanged
-from gb28181.live import Backoff
 from gb28181.media.receiver import Receiver
+from gb28181.sessions.live import Backoff
 from gb28181.testing.simulation import Simulation
 
 

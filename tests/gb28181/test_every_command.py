@@ -9,9 +9,9 @@ from types import ModuleType
 
 import pytest
 
+from gb28181.commands.orders import BLOCKS, CONTROLS
 from gb28181.edition import Edition
 from gb28181.manscdp.commands import COMMANDS
-from gb28181.orders import BLOCKS, CONTROLS
 from gb28181.testing.simulation import Simulation
 
 

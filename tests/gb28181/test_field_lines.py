@@ -28,7 +28,7 @@ F: Mapping[str, str] = MappingProxyType(
         "manscdp/test_repair::test_broken_text_is_kept_whole_and_the_repair_reported",
         "3": "cuts_catalog corrupts_catalog",
         "4": "loses_end_tags bare_lf "
-        "test_records::test_a_device_whose_long_answers_are_broken_is_asked_by_half_days",
+        "commands/test_records::test_a_device_whose_long_answers_are_broken_is_asked_by_half_days",
         "5": "status_words parental parent_id",
         "6": "date_style manscdp/test_values::test_times_are_read_in_all_forms_that_devices_write",
         "7": "late_duplicate "
@@ -43,14 +43,14 @@ F: Mapping[str, str] = MappingProxyType(
         "test_registration::test_a_refused_heartbeat_registers_at_once",
         "14": "heartbeat_parameters test_registrar::test_announced_heartbeats_are_clamped",
         "15": "config_needs_device silent_commands "
-        "test_orders::test_the_registration_is_set_at_the_device_whatever_the_channel",
-        "16": "config_answer test_orders::test_blocks_are_gathered_however_they_come",
+        "commands/test_orders::test_the_registration_is_set_at_the_device_whatever_the_channel",
+        "16": "config_answer commands/test_orders::test_blocks_are_gathered_however_they_come",
         "17": "record_needs_type "
         "wire/test_signalling::test_a_search_without_a_type_is_not_answered",
         "18": "home_position_answer silent_commands "
-        "test_orders::test_a_home_position_that_is_accepted_and_not_executed_is_told",
+        "commands/test_orders::test_a_home_position_that_is_accepted_and_not_executed_is_told",
         "19": "silent_commands "
-        "test_orders::test_a_query_that_is_answered_with_error_is_not_asked_again",
+        "commands/test_orders::test_a_query_that_is_answered_with_error_is_not_asked_again",
         "20": "arms_first wire/test_signalling::test_no_alarm_before_the_guard_is_set "
         "test_arming::test_an_armed_camera_tells_one_alarm_after_another",
         "21": "attribute_names",
@@ -62,7 +62,7 @@ F: Mapping[str, str] = MappingProxyType(
         "27": "rtp_ssrc media_before_ack",
         "28": "answer_y",
         "29": "invite_refusals "
-        "test_sessions::test_a_dialog_left_standing_is_ended_when_the_device_is_busy",
+        "sessions/test_sessions::test_a_dialog_left_standing_is_ended_when_the_device_is_busy",
         "30": "options_every test_registration::test_the_register_has_the_form_of_the_standard",
         "31": "test_registration::test_a_refusal_is_followed_by_a_pause_and_a_fresh_call_id",
         "32": "answer_delay test_cascade::test_media_is_relayed_over_any_transport",
@@ -70,11 +70,11 @@ F: Mapping[str, str] = MappingProxyType(
         "recorded/test_playback::test_a_device_that_ignores_the_speed_is_found_out "
         "recorded/test_playback::test_a_device_that_ends_a_long_pause_is_told "
         "recorded/test_playback::test_a_device_that_plays_past_the_end_is_stopped",
-        "34": "test_talk::test_habits_of_loudspeakers",
-        "35": "test_talk::test_habits_of_loudspeakers "
-        "test_talk::test_a_device_that_serves_its_own_id_alone_is_asked_by_it",
-        "36": "answer_udp test_talk::test_a_loudspeaker_that_hangs_up_is_told_apart",
-        "37": "test_talk::test_both_sides_hear_each_other_within_300_ms",
+        "34": "sessions/test_talk::test_habits_of_loudspeakers",
+        "35": "sessions/test_talk::test_habits_of_loudspeakers "
+        "sessions/test_talk::test_a_device_that_serves_its_own_id_alone_is_asked_by_it",
+        "36": "answer_udp sessions/test_talk::test_a_loudspeaker_that_hangs_up_is_told_apart",
+        "37": "sessions/test_talk::test_both_sides_hear_each_other_within_300_ms",
         "38": "raw_audio media/test_receiver::test_raw_audio_beside_a_program_stream_becomes_units",
         "39": "stream_map",
         "40": "private_packets payload_type framing",
@@ -127,12 +127,12 @@ S: Mapping[str, str] = MappingProxyType(
         "33": "sum_num_surplus num_blanks",
         "34": "late_duplicate",
         "35": "num_surplus "
-        "test_listing::test_more_items_than_announced_and_duplicates_are_taken_and_flagged",
+        "commands/test_listing::test_more_items_than_announced_and_duplicates_are_taken_and_flagged",
         "36": "silent_commands "
         "test_inbox::test_an_answer_where_the_standard_has_none_is_seen_and_harmless",
         "36b": "test_platform::test_an_alarm_is_acknowledged_when_it_was_kept",
-        "36c": "test_orders::test_what_the_edition_lacks_is_not_sent_unless_insisted_on",
-        "37": "test_orders::test_an_outcome_says_what_the_standard_lets_a_device_say",
+        "36c": "commands/test_orders::test_what_the_edition_lacks_is_not_sent_unless_insisted_on",
+        "37": "commands/test_orders::test_an_outcome_says_what_the_standard_lets_a_device_say",
         "40": "answer_y",
         "41": "answer_y",
         "42": "rtp_ssrc",
@@ -140,15 +140,15 @@ S: Mapping[str, str] = MappingProxyType(
         "44": "answer_y",
         "45": "answer_payloads",
         "46": "media_before_ack",
-        "47": "answer_udp test_sessions::test_the_other_transport_is_tried_and_remembered",
+        "47": "answer_udp sessions/test_sessions::test_the_other_transport_is_tried_and_remembered",
         "48": "answer_host media/test_session::test_media_is_expected_from_where_it_can_come",
-        "49": "test_sessions::test_a_stream_is_named_as_the_family_does",
+        "49": "sessions/test_sessions::test_a_stream_is_named_as_the_family_does",
         "50": "test_sdp::test_times_are_unix_seconds_also_when_sent_as_ntp",
-        "51": "test_talk::test_both_sides_hear_each_other_within_300_ms",
-        "52": "test_talk::test_habits_of_loudspeakers",
-        "53": "test_talk::test_habits_of_loudspeakers",
-        "54": "test_talk::test_habits_of_loudspeakers",
-        "54b": "test_talk::test_a_codec_that_we_cannot_send_gets_488",
+        "51": "sessions/test_talk::test_both_sides_hear_each_other_within_300_ms",
+        "52": "sessions/test_talk::test_habits_of_loudspeakers",
+        "53": "sessions/test_talk::test_habits_of_loudspeakers",
+        "54": "sessions/test_talk::test_habits_of_loudspeakers",
+        "54b": "sessions/test_talk::test_a_codec_that_we_cannot_send_gets_488",
         "55": "recorded/test_playback::test_silence_at_the_end_ends_it",
         "56": "ignores_speed wire/test_signalling::test_a_speed_is_taken_and_ignored",
         "57": "media/test_ports::test_a_released_port_rests_before_it_is_leased_again",

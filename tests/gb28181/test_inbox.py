@@ -15,8 +15,8 @@ from gb28181.events import (
     StatusChanged,
     UnknownCommand,
 )
-from gb28181.link import CONTENT_TYPE
 from gb28181.manscdp.catalog import CatalogItem, CatalogNotify
+from gb28181.manscdp.codec import CONTENT_TYPE
 from gb28181.manscdp.control import DeviceControlResponse
 from gb28181.manscdp.keepalive import KeepaliveNotify
 from gb28181.manscdp.notices import (

@@ -8,15 +8,14 @@ import re
 
 import pytest
 
+from gb28181.commands.moves import Ptz
 from gb28181.edition import Edition
 from gb28181.errors import NoAnswer, PlatformFailed
 from gb28181.events import Alarm, CatalogChanged, DeviceOffline, DeviceOnline
-from gb28181.link import CONTENT_TYPE
 from gb28181.manscdp.alarm import AlarmNotify, AlarmResponse
 from gb28181.manscdp.catalog import CatalogItem
-from gb28181.manscdp.codec import decode, encode
+from gb28181.manscdp.codec import CONTENT_TYPE, decode, encode
 from gb28181.manscdp.keepalive import KeepaliveNotify
-from gb28181.moves import Ptz
 from gb28181.platform import Platform
 from gb28181.quirks import Quirks
 from gb28181.registrar import RegistrarConfig

@@ -11,9 +11,8 @@ import pytest
 from gb28181.edition import Edition
 from gb28181.errors import ConfigError
 from gb28181.events import Alarm, Position
-from gb28181.link import CONTENT_TYPE
 from gb28181.manscdp.alarm import AlarmNotify, AlarmQuery
-from gb28181.manscdp.codec import decode, encode
+from gb28181.manscdp.codec import CONTENT_TYPE, decode, encode
 from gb28181.manscdp.position import MobilePositionNotify, MobilePositionQuery
 from gb28181.manscdp.ptz_state import PtzPositionQuery
 from gb28181.testing.answering import AnsweringDevice

@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from gb28181.channel import Channel
+from gb28181.commands.outcome import Outcome, Stage
 from gb28181.edition import Edition
 from gb28181.equipment.settings import EquipmentSettings
 from gb28181.errors import CommandFailed, NoAnswer
 from gb28181.events import CatalogChanged
 from gb28181.media.source import PatternSource
-from gb28181.outcome import Outcome, Stage
-from gb28181.serving import DeviceChannel
+from gb28181.sessions.serving import DeviceChannel
 from gb28181.testing.simulation import Simulation
 from gb28181.uploads import Uploads
 

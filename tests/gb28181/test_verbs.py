@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from gb28181.channel import Channel
+from gb28181.commands.moves import Ptz
+from gb28181.commands.outcome import Outcome, Stage
 from gb28181.edition import Edition
 from gb28181.errors import DeviceNotOnline
 from gb28181.events import CatalogChanged
 from gb28181.manscdp.config import BasicParam, OsdConfig, OsdText
 from gb28181.manscdp.control import HomePosition
-from gb28181.moves import Ptz
-from gb28181.outcome import Outcome, Stage
 from gb28181.testing.simulation import Simulation
 
 

@@ -20,7 +20,7 @@ from gb28181.manscdp.catalog import CatalogItem
 from gb28181.media.moments import Span, joined
 from gb28181.media.source import Clip, ClipSource, Group, pattern_clip
 from gb28181.platform import Platform
-from gb28181.serving import DeviceChannel
+from gb28181.sessions.serving import DeviceChannel
 from gb28181.testing.simulation import PASSWORD, Simulation
 from rtp.access_unit import Codec
 

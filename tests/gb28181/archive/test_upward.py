@@ -14,8 +14,8 @@ from gb28181.archive.plan import Plan
 from gb28181.cascade import Cascade, Upper
 from gb28181.channel import Channel
 from gb28181.errors import SessionLost
-from gb28181.share import IdMap, Share
 from gb28181.testing.simulation import PASSWORD, Simulation
+from gb28181.upper.share import IdMap, Share
 
 if TYPE_CHECKING:
     from tests.gb28181.archive.conftest import World

@@ -19,7 +19,7 @@ from gb28181.manscdp.control import DeviceControl
 from gb28181.manscdp.device_config import DeviceConfig
 from gb28181.manscdp.device_status import DeviceStatusQuery
 from gb28181.media.source import ClipSource
-from gb28181.serving import DeviceChannel
+from gb28181.sessions.serving import DeviceChannel
 from gb28181.testing.desk import DEVICE_ID, Desk
 from gb28181.testing.simulation import Simulation
 from gb28181.testing.synthetic import synthetic_clip

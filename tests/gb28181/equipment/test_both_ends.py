@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from gb28181.commands.moves import Ptz
+from gb28181.commands.outcome import Stage
 from gb28181.edition import Edition
 from gb28181.equipment.alarms import AlarmFate
 from gb28181.equipment.recorder import drawn_hours
@@ -16,8 +18,6 @@ from gb28181.events import Alarm, CatalogChanged, DeviceOnline
 from gb28181.manscdp.config import AlarmReport, BasicParam, OsdConfig, OsdText, PictureMask
 from gb28181.manscdp.control import DragZoom, HomePosition
 from gb28181.manscdp.values import BEIJING
-from gb28181.moves import Ptz
-from gb28181.outcome import Stage
 from gb28181.remote_device import RemoteDevice
 from gb28181.testing.simulation import SimulatedDevice, Simulation
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gb28181.answers import MAX_BUSY
 from gb28181.device import SERVED
 from gb28181.edition import Edition
 from gb28181.equipment.controls import CONTROLS, Controls, Hooks
@@ -86,10 +85,11 @@ from gb28181.ptz import (
     PresetCommand,
     encode_ptz,
 )
-from gb28181.serving import DeviceChannel
+from gb28181.sessions.serving import DeviceChannel
 from gb28181.testing.desk import DEVICE_ID, Desk
 from gb28181.testing.simulation import Simulation
 from gb28181.testing.synthetic import synthetic_clip
+from gb28181.upper.answers import MAX_BUSY
 
 CAMERA = "34020000001320000001"
 ALARM_INPUT = "34020000001340000001"

@@ -18,7 +18,7 @@ from gb28181.manscdp.device_info import DeviceInfoQuery, DeviceInfoResponse
 from gb28181.manscdp.notices import DeviceUpgradeResultNotify
 from gb28181.manscdp.ptz_state import PtzPositionQuery, PtzPositionResponse
 from gb28181.media.source import ClipSource
-from gb28181.serving import DeviceChannel
+from gb28181.sessions.serving import DeviceChannel
 from gb28181.testing.desk import DEVICE_ID, Desk
 from gb28181.testing.simulation import Simulation
 from gb28181.testing.synthetic import synthetic_clip

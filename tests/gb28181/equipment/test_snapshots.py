@@ -21,7 +21,7 @@ from gb28181.manscdp.values import BEIJING
 from gb28181.media.packets import frame_to_rgb
 from gb28181.media.pattern import read_counter
 from gb28181.media.source import FileSource, PatternSource
-from gb28181.serving import DeviceChannel
+from gb28181.sessions.serving import DeviceChannel
 from gb28181.testing.desk import DEVICE_ID, Desk
 from gb28181.testing.simulation import Simulation
 from rtp.access_unit import Codec

@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 
+from gb28181.commands.orders import BLOCKS, CONTROLS
+from gb28181.commands.settings import READABLE
 from gb28181.device import SERVED, Device
 from gb28181.edition import Edition
 from gb28181.equipment.controls import CONTROLS as SERVED_CONTROLS
@@ -40,11 +42,9 @@ from gb28181.manscdp.device_config import ConfigDownloadQuery, DeviceConfig
 from gb28181.manscdp.media_status import MediaStatusNotify
 from gb28181.manscdp.notices import DeviceUpgradeResultNotify, UploadSnapShotFinishedNotify
 from gb28181.manscdp.schema import plan_of
-from gb28181.orders import BLOCKS, CONTROLS
 from gb28181.platform import Platform
 from gb28181.ptz import CruiseAction, CruiseCommand, Motion, Pan, PresetAction, PresetCommand
 from gb28181.remote_device import RemoteDevice
-from gb28181.settings import READABLE
 from gb28181.subscriptions import KINDS
 from gb28181.testing.simulation import SimulatedDevice, Simulation
 

@@ -8,11 +8,11 @@ import pytest
 
 from gb28181.errors import SessionLost
 from gb28181.events import CatalogChanged
-from gb28181.live import Live
 from gb28181.media.receiver import Receiver
 from gb28181.media.session import media_host
 from gb28181.platform import Platform
 from gb28181.sdp import MediaTransport, parse_sdp
+from gb28181.sessions.live import Live
 from gb28181.testing.scripted import ScriptedDevice
 from gb28181.testing.simulation import Simulation
 from sip.endpoint import IncomingInvite

@@ -21,14 +21,14 @@ from gb28181.cascade import Cascade, Upper
 from gb28181.device import Device
 from gb28181.equipment.recordings import PatternRecordings
 from gb28181.errors import ConfigError, MediaTimeout, MediaWorkerLost, PortsExhausted, SessionLost
-from gb28181.live import Backoff, Live
 from gb28181.manscdp.catalog import CatalogItem
 from gb28181.media.remote import RemoteReceiver
 from gb28181.media.source import PatternSource, PatternStyle
 from gb28181.media.stream import Overflow
 from gb28181.media.workers import WorkerLine, WorkerPlane, shares
 from gb28181.platform import Platform
-from gb28181.serving import DeviceChannel
+from gb28181.sessions.live import Backoff, Live
+from gb28181.sessions.serving import DeviceChannel
 from rtp.access_unit import AccessUnit, MediaKind
 from rtp.batch import PACK_START
 

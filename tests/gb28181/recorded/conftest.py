@@ -13,7 +13,7 @@ from gb28181.channel import Channel
 from gb28181.equipment.recordings import PatternRecordings
 from gb28181.events import CatalogChanged
 from gb28181.platform import Platform
-from gb28181.serving import ServingHabits
+from gb28181.sessions.serving import ServingHabits
 from gb28181.testing.simulation import SimulatedDevice, Simulation
 
 HERE = Path(__file__).parent

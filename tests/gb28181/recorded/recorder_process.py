@@ -11,7 +11,7 @@ from gb28181.equipment.recordings import PatternRecordings
 from gb28181.manscdp.catalog import CatalogItem
 from gb28181.media.playback import PlaybackLimits
 from gb28181.media.source import PatternSource
-from gb28181.serving import DeviceChannel, ServingHabits
+from gb28181.sessions.serving import DeviceChannel, ServingHabits
 
 
 async def main(server: str, server_id: str, camera: str, start: str, seconds: str) -> None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import av
 import pytest
 
-from gb28181.download import Downloaded, DownloadProgress
 from gb28181.errors import SessionLost
 from gb28181.media.packets import frame_to_gray
 from gb28181.media.pattern import read_counter
-from gb28181.serving import ServingHabits
+from gb28181.sessions.download import Downloaded, DownloadProgress
+from gb28181.sessions.serving import ServingHabits
 from gb28181.testing.simulation import Simulation
 
 if TYPE_CHECKING:

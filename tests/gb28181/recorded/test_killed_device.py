@@ -12,12 +12,12 @@ from pathlib import Path
 import av
 import pytest
 
-from gb28181.download import DownloadProgress
 from gb28181.equipment.recordings import PatternRecordings
 from gb28181.events import CatalogChanged
 from gb28181.media.packets import frame_to_gray
 from gb28181.media.pattern import read_counter
 from gb28181.platform import Platform
+from gb28181.sessions.download import DownloadProgress
 
 PLATFORM, CAMERA = "34020000002000000001", "34020000001320000001"
 START = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)

@@ -15,13 +15,13 @@ from gb28181.media.packets import Decoder, frame_to_gray
 from gb28181.media.pattern import read_counter
 from gb28181.media.playback import PlaybackLimits
 from gb28181.media.stages import Reason
-from gb28181.pace import Verdict
-from gb28181.serving import ServingHabits
+from gb28181.sessions.pace import Verdict
+from gb28181.sessions.serving import ServingHabits
 from gb28181.testing.simulation import Simulation
 from rtp.access_unit import AccessUnit, MediaKind
 
 if TYPE_CHECKING:
-    from gb28181.playback import Playback
+    from gb28181.sessions.playback import Playback
     from tests.gb28181.recorded.conftest import Recorder, Recorders
 
 

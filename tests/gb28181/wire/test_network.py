@@ -12,7 +12,7 @@ from gb28181.habits import Habits
 from gb28181.manscdp.catalog import CatalogItem
 from gb28181.media.source import ClipSource
 from gb28181.platform import Platform
-from gb28181.serving import DeviceChannel
+from gb28181.sessions.serving import DeviceChannel
 from gb28181.testing.network import SimulatedNetwork
 from gb28181.testing.simulation import Simulation
 from gb28181.testing.synthetic import synthetic_clip

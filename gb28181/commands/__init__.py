@@ -1,0 +1,1 @@
+"""Commands: what a platform orders and asks of devices, and what came of it."""
