@@ -180,7 +180,8 @@ class StreamParser:
 def _end_of_head(data: bytes | bytearray, searched: int) -> tuple[int, int] | None:
     """Return where the head ends and where the body starts."""
     usual = data.find(b"\n\r\n", searched)
-    bare = data.find(b"\n\n", searched, usual if usual >= 0 else len(data))
+    # Of LF LF CR LF the first two end the head, however the stream is cut.
+    bare = data.find(b"\n\n", searched, usual + 1 if usual >= 0 else len(data))
     if bare >= 0:
         return bare, bare + 2
     return (usual, usual + 3) if usual >= 0 else None

@@ -435,6 +435,15 @@ def test_byte_by_byte_gives_the_same_messages() -> None:
     assert kinds(items) == kinds(StreamParser().push(STREAM))
 
 
+@pytest.mark.parametrize("ends", list(itertools.product([b"\r\n", b"\n"], repeat=4)))
+def test_mixed_line_ends_close_the_head_at_one_place(ends: tuple[bytes, ...]) -> None:
+    lines = SECOND.rstrip(b"\r\n").replace(b"\r\n", b"\n") + b"".join(ends) + FIRST
+    parser = StreamParser()
+    items = [item for byte in lines for item in parser.push(bytes([byte]))]
+    assert kinds(items) == kinds(StreamParser().push(lines))
+    assert isinstance(items[0], Response)
+
+
 def test_each_second_blank_line_is_a_ping() -> None:  # RFC 5626 3.5.1
     parser = StreamParser()
     assert parser.push(b"\r\n") == [KeepAlive(False)]
