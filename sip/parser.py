@@ -216,6 +216,7 @@ def _read_head(head: bytes, limits: Limits) -> tuple[Request | Response, Malform
     refused = None
     if "\r" in text:
         refused = MalformedMessage("a carriage return stands alone in the head")
+        text = text.replace("\r", " ")  # the answer repeats what it is given
     if "\n " in text or "\n\t" in text:
         text = _FOLD.sub(" ", text)
     lines = text.split("\n")

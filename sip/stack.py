@@ -6,7 +6,7 @@ and no proxy here, and the transport is chosen by the one who names the flow.
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -26,6 +26,7 @@ from .events import (
 )
 from .flow import Address, Flow
 from .headers import Via, split_values, with_parameters
+from .inspection import refusal
 from .invite import InviteUsage
 from .message import Request, Response, make_response
 from .notifier import Notifier
@@ -103,6 +104,7 @@ class SipStack:
         limits: StackLimits | None = None,
         subscription_identity: Callable[[Request], Hashable] | None = None,
         admission: Admission | None = None,
+        extensions: Collection[str] = (),
         counters: Counter[str] | None = None,
     ) -> None:
         """Make an empty stack.
@@ -115,6 +117,7 @@ class SipStack:
             subscription_identity: What makes a SUBSCRIBE replace an older one outside its dialog;
                 the subscriber, the Event and the target when None.
             admission: Is asked before a new request is served, and told how it went.
+            extensions: Option tags that our user serves; what requires another is answered 420.
             counters: Where to count; a fresh one when None.
         """
         self.timers = timers
@@ -123,6 +126,7 @@ class SipStack:
         self._sent_by = sent_by
         self._limits = limits or StackLimits()
         self._admission = admission
+        self._extensions = frozenset(tag.lower() for tag in extensions)
         self.on_malformed: Callable[[Flow], None] | None = None
         """Is told of each flow that brought what is no SIP message."""
         self._outgoing: list[tuple[Flow, bytes]] = []
@@ -441,7 +445,12 @@ class SipStack:
     def _deliver(
         self, flow: Flow, request: Request, key: TransactionKey, call: CallKey | None, now: float
     ) -> None:
-        if request.method == "CANCEL":
+        status, fields = refusal(request, self._extensions)
+        if status:
+            self.count("not_served")
+            answer = make_response(request, status, to_tag=self._token(), headers=fields)
+            self.send_response(key, answer, now)
+        elif request.method == "CANCEL":
             self._receive_cancel(request, key, now)
         elif call is not None:
             self.calls.receive_request(call, request, key, flow, now)

@@ -8,7 +8,7 @@ from typing import Final
 
 from .errors import MalformedMessage
 
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _HOST_PORT: Final = re.compile(
     r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:;?<>\[\]@\"]+))(?::([0-9]{0,40}))?\Z"
 )
@@ -188,7 +188,7 @@ def _header_pairs(text: str) -> list[tuple[str, str | None]]:
 
 
 def _split_scheme(text: str) -> tuple[str, str]:
-    matched = _SCHEME.match(text)
+    matched = SCHEME.match(text)
     if matched is None:
         return "sip", text
     return matched[1].lower(), text[matched.end() :]

@@ -156,6 +156,52 @@ def test_message_and_options_with_an_unknown_tag_are_delivered() -> None:
     assert len(server.events()) == 3
 
 
+@pytest.mark.parametrize("method", ["MESSAGE", "INVITE", "BYE", "OPTIONS"])
+def test_what_requires_an_unknown_extension_is_answered_420(method: str) -> None:
+    server = stack()  # RFC 3261 8.2.2.3, RFC 4475 3.3.6
+    request = message(method)
+    request.headers.add("Require", "100rel, nothingSupportsThis")
+    request.headers.add("Require", "Timer")
+    server.receive_data(UDP, on_wire(request), 0.0)
+    response = only_response(server)
+    assert response.status == 420
+    assert response.headers.get_all("Unsupported") == ["100rel, nothingSupportsThis, Timer"]
+    assert response.to_tag
+    assert server.events() == []
+
+
+def test_extensions_that_our_user_serves_may_be_required() -> None:
+    server = SipStack(token=lambda: "t", extensions=["Timer", "100rel"])
+    request = message()
+    request.headers.add("Require", "timer,100REL")
+    server.receive_data(UDP, on_wire(request), 0.0)
+    assert [type(event) for event in server.events()] == [RequestReceived]
+
+
+@pytest.mark.parametrize(
+    ("uri", "is_served"),
+    [
+        ("nobodyKnowsThisScheme:totallyopaquecontent", False),
+        ("soap.beep://192.0.2.103:3002", False),
+        ("http://h", False),
+        ("tel:+1-201-555-0123", True),
+        ("SIP:a@h", True),
+        ("34020000002000000001@3402000000", True),
+        ("34020000002000000001@192.0.2.1:5060", True),
+        ("platform:5060", True),
+        ("3402000000", True),
+    ],
+)
+def test_unknown_scheme_is_answered_416(uri: str, is_served: bool) -> None:
+    server = stack()  # RFC 3261 8.2.2.1, RFC 4475 3.3.2 and 3.3.3
+    request = message()
+    request.uri = uri
+    server.receive_data(UDP, on_wire(request), 0.0)
+    assert bool(server.events()) is is_served
+    if not is_served:
+        assert only_response(server).status == 416
+
+
 def test_cancel_of_nothing_is_answered_481_and_a_stray_ack_is_dropped() -> None:
     server = stack()
     server.receive_data(UDP, on_wire(message("CANCEL")), 0.0)
