@@ -21,7 +21,7 @@ from .events import (
 from .identifiers import IdKind, kind_of
 from .manscdp.alarm import AlarmNotify
 from .manscdp.catalog import CatalogNotify, CatalogResponse
-from .manscdp.codec import CONTENT_TYPES, Decoded, decode, decode_steps
+from .manscdp.codec import ACCEPT, Decoded, decode, decode_steps, is_command
 from .manscdp.keepalive import KeepaliveNotify
 from .manscdp.media_status import MediaStatusNotify
 from .manscdp.notices import (
@@ -82,10 +82,12 @@ class Inbox:
             self.counters["not-registered"] += 1
             incoming.respond(status)
             return None
-        if request.content_type not in CONTENT_TYPES:
-            is_empty = not (request.content_type or request.body)
-            self.counters["foreign-type"] += not is_empty
-            incoming.respond(200 if is_empty else 415)
+        if not (request.content_type or request.body):
+            incoming.respond(200)
+            return None
+        if not is_command(request.content_type, request.body):
+            self.counters["foreign-type"] += 1
+            incoming.respond(415, headers=ACCEPT)
             return None
         device = self._platform.device(sender_id)
         if len(request.body) > LONG_BODY:

@@ -26,6 +26,8 @@ CONTENT_TYPE = "Application/MANSCDP+xml"
 """What a body of ours is called."""
 CONTENT_TYPES = frozenset({"application/manscdp+xml", "manscdp+xml", "application/xml", "text/xml"})
 """What peers call a MANSCDP body; the first is the standard's (Q9)."""
+ACCEPT = (("Accept", CONTENT_TYPE),)
+"""What goes with a 415. Source: RFC 3261 section 8.2.3."""
 
 MAX_SIZE = 10 * 1024 * 1024
 """A longer body is refused."""
@@ -52,6 +54,11 @@ class Decoded:
     """``UTF-8`` or ``GB18030``: worth remembering as the ``hint_charset`` of the peer."""
     repairs: tuple[str, ...] = ()
     """One sentence for each kind of thing that had to be bent, with the count when above one."""
+
+
+def is_command(content_type: str, body: bytes) -> bool:
+    """Tell whether a body is to be read as MANSCDP: by its type, or by its looks without one."""
+    return content_type in CONTENT_TYPES or (not content_type and body.lstrip()[:1] == b"<")
 
 
 def decode(body: bytes, *, hint_charset: str | None = None) -> Decoded:

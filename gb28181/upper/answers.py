@@ -15,7 +15,7 @@ from ..equipment.known import is_known
 from ..equipment.packing import PageT, pack
 from ..errors import MalformedCommand
 from ..manscdp.catalog import CatalogResponse
-from ..manscdp.codec import CONTENT_TYPES, decode, encode
+from ..manscdp.codec import ACCEPT, decode, encode, is_command
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -143,8 +143,8 @@ class Answers:
         await subscribe(incoming, command)
 
     async def _message(self, incoming: IncomingRequest) -> None:
-        if incoming.request.content_type not in CONTENT_TYPES:
-            incoming.respond(415)
+        if not is_command(incoming.request.content_type, incoming.request.body):
+            incoming.respond(415, headers=ACCEPT)
             return
         own_id = self._link.config.device_id
         try:
