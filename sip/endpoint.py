@@ -76,7 +76,7 @@ class SipEndpoint:
                 know: the socket's own or routed address.
             inbox: How many requests may wait to be read before new ones of strangers are answered
                 503; known peers have twice as much room.
-            tap: Is given a record of each datagram and piece of a stream.
+            tap: Is given a record of each datagram and of each message of a stream, both ways.
             token: Returns random text.
             user: User part of our Contact.
             subscription_identity: What makes a SUBSCRIBE replace an older one that it does not
@@ -119,6 +119,8 @@ class SipEndpoint:
         )
         self.user_agent = user_agent
         self._tap = tap
+        if tap is not None:
+            self.stack.on_received = self._trace
         self._token = token
         self._user = user
         self._flow_lost: list[Callable[[Flow], None]] = []
@@ -393,8 +395,6 @@ class SipEndpoint:
             return
         try:
             now = self.now()
-            if self._tap is not None:
-                self._tap(make_record(now, "in", flow, data))
             messages = self.stack.receive_data(flow, data, now)
             if flow.reliable:
                 is_idle = self.stack.is_between_messages(flow)
@@ -473,6 +473,10 @@ class SipEndpoint:
         if "User-Agent" not in headers and self.user_agent:
             headers.add("User-Agent", self.user_agent)
         return sent
+
+    def _trace(self, flow: Flow, data: bytes, now: float) -> None:
+        assert self._tap is not None
+        self._tap(make_record(now, "in", flow, data))
 
     def _write(self, flow: Flow, data: bytes) -> None:
         if self._sockets.send(flow, data):

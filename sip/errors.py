@@ -44,6 +44,8 @@ class MalformedMessage(RemoteProtocolError):
         """The request as far as it was understood, when an answer can be written to it."""
         self.is_fatal = is_fatal
         """The frame boundary of the stream is lost: answer if possible, then close."""
+        self.raw = b""
+        """What it was read from, in a stream."""
 
 
 class TransactionTimeout(SipError):

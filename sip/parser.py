@@ -122,6 +122,7 @@ class StreamParser:
                 pass
         except MalformedMessage as exc:
             exc.is_fatal = self._is_broken = True
+            exc.raw = bytes(self._buffer)
             self._buffer.clear()
             taken.append(exc)
         return taken
@@ -161,6 +162,8 @@ class StreamParser:
         del self._buffer[:length]
         self._head = None
         fault = fault or _find_fault(message)
+        if fault is not None:
+            fault.raw = message.raw
         taken.append(message if fault is None else _answerable(fault, message))
         return True
 

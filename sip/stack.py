@@ -129,6 +129,8 @@ class SipStack:
         self._extensions = frozenset(tag.lower() for tag in extensions)
         self.on_malformed: Callable[[Flow], None] | None = None
         """Is told of each flow that brought what is no SIP message."""
+        self.on_received: Callable[[Flow, bytes, float], None] | None = None
+        """Is given each datagram, and each message of a stream, whole and before it is acted on."""
         self._outgoing: list[tuple[Flow, bytes]] = []
         self._events: list[Event] = []
         self._heap: TimerHeap[StackTimer] = TimerHeap()
@@ -155,6 +157,8 @@ class SipStack:
     def receive_data(self, flow: Flow, data: bytes, now: float) -> int:
         """Take a datagram, or what a connection brought; return how many messages it held."""
         if not flow.reliable:
+            if self.on_received is not None:
+                self.on_received(flow, data, now)
             return self._receive_datagram(flow, data, now)
         parser = self._parsers.get(flow)
         if parser is None:
@@ -167,7 +171,10 @@ class SipStack:
                 if message.is_ping and not is_pinged:  # one answer to a flood of blank lines
                     is_pinged = True
                     self.send_bytes(flow, b"\r\n")
-            elif isinstance(message, MalformedMessage):
+                continue
+            if self.on_received is not None:
+                self.on_received(flow, message.raw, now)
+            if isinstance(message, MalformedMessage):
                 self._refuse(flow, message, now)
                 if message.is_fatal:
                     self.emit(FlowBroken(flow=flow, reason=str(message)))

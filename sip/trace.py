@@ -18,7 +18,7 @@ from .flow import Address, Flow
 
 # Secrets of Digest and of certificate registration, in Authorization and in its kin.
 _SECRET_PARAMETER = re.compile(
-    rb"""(?<![\w-])((?:response|rspauth|cryptkey|sign[12]|password)\s{0,8}=\s{0,8}["']?)"""
+    rb"""(?<![\w-])((?:response|rspauth|cryptkey|sign[12]|password)\s{0,8}[=:]\s{0,8}["']?)"""
     rb"""([^"',;\s<>&]+)""",
     re.IGNORECASE,
 )
@@ -29,12 +29,19 @@ _LARGEST_DATAGRAM = 65_535 - 40 - 8
 _LARGEST_SEGMENT = 65_535 - 40 - 20
 _END_OF_OPTIONS = bytes(4)
 _IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-_USERINFO_PASSWORD = re.compile(rb"(sips?:[^\s:@<>;]{1,64}:)([^\s@<>;:]+)(?=@)", re.IGNORECASE)
+_USERINFO_PASSWORD = re.compile(
+    rb"((?:sips?:|://)[^\s:@<>;/]{1,64}:)([^\s@<>;:/]+)(?=@)", re.IGNORECASE
+)
+# Schemes whose whole credentials are one word.
+_SECRET_WORD = re.compile(
+    rb"((?:\n|\A)(?:proxy-)?authorization\s{0,8}:\s{0,8}(?:basic|bearer)\s{1,8})(\S+)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceRecord:
-    """One datagram, or one piece of a stream."""
+    """One datagram, or one message of a stream."""
 
     time: float
     """When it was read or written, by the clock of the caller."""
@@ -179,10 +186,12 @@ def blank_credentials(data: bytes) -> bytes:
     """Put asterisks in place of digest responses, keys, signatures and passwords.
 
     The length stays, so that Content-Length and offsets stay true. Passwords are looked for in
-    URIs, in header parameters and in XML elements whose name ends in ``Password``.
+    URIs, in header parameters, in SDP attributes and in XML elements whose name ends in
+    ``Password``.
     """
     data = _SECRET_PARAMETER.sub(_blank, data)
     data = _USERINFO_PASSWORD.sub(_blank, data)
+    data = _SECRET_WORD.sub(_blank, data)
     return _SECRET_ELEMENT.sub(_blank_element, data)
 
 

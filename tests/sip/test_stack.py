@@ -261,6 +261,19 @@ def test_blank_lines_keep_a_flow_alive() -> None:  # RFC 5626 3.5.1
     assert server.counters["malformed"] == 0
 
 
+def test_each_message_is_shown_whole_however_it_came() -> None:
+    server, shown = stack(), list[bytes]()
+    server.on_received = lambda flow, data, now: shown.append(data)
+    good, broken = on_wire(message()), on_wire(message(number=2)).replace(b"CSeq: 2", b"CSeq: x")
+    data = b"\r\n\r\n" + good + broken + b"no SIP\r\n\r\n"
+    for place in range(len(data)):
+        server.receive_data(TCP, data[place : place + 1], 0.0)
+    assert shown == [good, broken, b"no SIP\r\n\r\n"]
+    shown.clear()
+    server.receive_data(UDP, good + b"tail", 0.0)
+    assert shown == [good + b"tail"]
+
+
 def test_flood_of_blank_lines_is_answered_once() -> None:
     server = stack()
     server.receive_data(TCP, b"\r\n" * 1000, 0.0)

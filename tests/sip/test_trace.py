@@ -35,6 +35,9 @@ def record(data: bytes) -> TraceRecord:
         (b"To: <sip:1:secret@d>", b"To: <sip:1:******@d>"),
         (b"To: <sip:1@d:5060>", b"To: <sip:1@d:5060>"),
         (b"my-response=1", b"my-response=1"),
+        (b"a=username:1\r\na=password:abcd\r\n", b"a=username:1\r\na=password:****\r\n"),
+        (b"rtsp://admin:abc@192.0.2.1:554/1", b"rtsp://admin:***@192.0.2.1:554/1"),
+        (b"x\r\nAuthorization: Basic YWI=\r\n", b"x\r\nAuthorization: Basic ****\r\n"),
         (b"<Response>", b"<Response>"),
     ],
 )  # fmt: skip
