@@ -135,7 +135,7 @@ class NalDepacketizer:
             data=data,
             pts=pts,
             dts=pts,
-            is_key=nal.is_key_type(self.codec, kind),
+            is_key=nal.is_key_kind(self.codec, data, kind),
             is_discontinuous=self._is_discontinuous,
             is_damaged=self._is_damaged or self._in_fragment,
         )

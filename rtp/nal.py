@@ -10,6 +10,9 @@ from .access_unit import Codec
 _START: Final = b"\x00\x00\x01"
 _H264_PARAMETERS: Final = frozenset({7, 8})
 _H265_PARAMETERS: Final = frozenset({32, 33, 34})
+_RECOVERY_POINT: Final = 6
+_SEI_LOOK: Final = 256
+_LAST: Final = b"\x80"  # what ends the messages of a unit
 
 
 def split(data: bytes) -> list[bytes]:
@@ -31,17 +34,35 @@ def nal_type(codec: Codec, nal: bytes) -> int:
 def is_key(codec: Codec, data: bytes) -> bool:
     """Whether the first picture in ``data`` can be decoded without any before it.
 
-    An IDR picture (type 5) in H.264, any IRAP picture (types 16 to 21) in H.265. Other codecs:
-    false, their NAL types are not looked at.
+    An IDR picture (type 5) in H.264, or one that is announced as a place to begin at: by a
+    recovery point, or an intra slice behind a sequence parameter set. Any IRAP picture (types 16
+    to 21) in H.265. An intra VOP in MPEG-4. Other codecs: false.
 
-    Source: ITU-T H.264 table 7-1, ITU-T H.265 table 7-1.
+    Source: ITU-T H.264 table 7-1 and clause D.2.8, ITU-T H.265 table 7-1, ISO/IEC 14496-2 clause
+    6.3.5.
     """
-    return is_key_type(codec, first_picture_type(codec, data))
+    return is_key_kind(codec, data, first_picture_type(codec, data))
 
 
-def is_key_type(codec: Codec, kind: int) -> bool:
-    """Whether a NAL unit of this type begins a key picture."""
-    return kind == 5 if codec is Codec.H264 else 16 <= kind <= 21
+def is_key_kind(codec: Codec, data: bytes, kind: int) -> bool:
+    """Do as ``is_key`` with what ``first_picture_type`` returned."""
+    if codec is Codec.H264:
+        return kind == 5 or (kind == 1 and _is_entry(data))
+    if codec is Codec.MPEG4:
+        place = data.find(_START + b"\xb6")
+        return place >= 0 and len(data) > place + 4 and data[place + 4] < 0x40
+    return codec is Codec.H265 and 16 <= kind <= 21
+
+
+def is_mpeg4(data: bytes) -> bool:
+    """Whether MPEG-4 begins here: a visual object sequence, or a video object with its layer.
+
+    Source: ISO/IEC 14496-2 table 6-3.
+    """
+    if data[:4] == b"\x00\x00\x01\xb0":
+        return True
+    is_object = data[:3] == _START and len(data) > 7 and data[3] < 0x20
+    return is_object and data[4:7] == _START and 0x20 <= data[7] < 0x30
 
 
 def first_picture_type(codec: Codec, data: bytes) -> int:
@@ -166,7 +187,7 @@ def picture_size(codec: Codec, sps: bytes) -> tuple[int, int] | None:
     reader = _BitReader(sps.replace(b"\x00\x00\x03", b"\x00\x00"))
     try:
         if codec is Codec.H264:
-            size = _h264_size(reader)
+            size = _h264_picture(reader)[:2]
         elif codec is Codec.H265:
             size = _h265_size(reader)
         else:
@@ -174,6 +195,14 @@ def picture_size(codec: Codec, sps: bytes) -> tuple[int, int] | None:
     except _EndOfBits:
         return None
     return size if 0 < size[0] <= 16_384 and 0 < size[1] <= 16_384 else None
+
+
+def is_interlaced(sps: bytes) -> bool:
+    """Whether an H.264 sequence parameter set allows pictures that are fields."""
+    try:
+        return _h264_picture(_BitReader(sps.replace(b"\x00\x00\x03", b"\x00\x00")))[2]
+    except _EndOfBits:
+        return False
 
 
 class _EndOfBits(Exception):
@@ -206,7 +235,8 @@ class _BitReader:
         return value + 1 >> 1 if value & 1 else -(value >> 1)
 
 
-def _h264_size(reader: _BitReader) -> tuple[int, int]:
+def _h264_picture(reader: _BitReader) -> tuple[int, int, bool]:
+    """Width, height, and whether pictures may be fields."""
     reader.bits(8)
     profile = reader.bits(8)
     reader.bits(16)
@@ -237,7 +267,7 @@ def _h264_size(reader: _BitReader) -> tuple[int, int]:
         unit_y = (2 if chroma == 1 and not planes else 1) * (2 - frames_only)
         width -= unit_x * (reader.unsigned() + reader.unsigned())
         height -= unit_y * (reader.unsigned() + reader.unsigned())
-    return width, height
+    return width, height, not frames_only
 
 
 def _skip_picture_order(reader: _BitReader) -> None:
@@ -288,6 +318,51 @@ def _h265_size(reader: _BitReader) -> tuple[int, int]:
         width -= unit_x * (reader.unsigned() + reader.unsigned())
         height -= unit_y * (reader.unsigned() + reader.unsigned())
     return width, height
+
+
+def _is_entry(data: bytes) -> bool:
+    """Whether decoding of H.264 may begin at a picture that is no IDR picture."""
+    has_set = False
+    for start in _starts(data):
+        kind = data[start] & 0x1F if start < len(data) else 0
+        if 1 <= kind <= 5:
+            return has_set and _is_intra_slice(data[start + 1 : start + 12])
+        if kind == 6 and _has_recovery_point(data[start + 1 : start + _SEI_LOOK]):
+            return True
+        has_set |= kind == 7
+    return False
+
+
+def _is_intra_slice(head: bytes) -> bool:
+    """Whether slice_type is I. Source: ITU-T H.264 clause 7.3.3, table 7-6."""
+    reader = _BitReader(head)
+    try:
+        reader.unsigned()
+        return reader.unsigned() in (2, 7)
+    except _EndOfBits:
+        return False
+
+
+def _has_recovery_point(message: bytes) -> bool:
+    """Whether an SEI message of payload type 6 is there. Source: ITU-T H.264 clause 7.3.2.3.1."""
+    place = 0
+    while place + 1 < len(message):
+        kind = size = 0
+        while place < len(message) and message[place] == 0xFF:
+            kind, place = kind + 255, place + 1
+        if place >= len(message):
+            return False
+        kind, place = kind + message[place], place + 1
+        while place < len(message) and message[place] == 0xFF:
+            size, place = size + 255, place + 1
+        if place >= len(message):
+            return False
+        if kind == _RECOVERY_POINT and message[place]:
+            return True
+        place += 1 + message[place] + size
+        if message[place : place + 1] == _LAST:
+            return False
+    return False
 
 
 def _is_picture(codec: Codec, kind: int) -> bool:

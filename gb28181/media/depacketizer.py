@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final
 
 from rtp.access_unit import AccessUnit, Codec, MediaKind
-from rtp.batch import PacketBatch
+from rtp.batch import PACK_START, PacketBatch
 from rtp.elementary import (
     PAYLOAD_TYPES,
     AacDepacketizer,
@@ -32,6 +32,8 @@ _PRIVATE: Final = {
     b"IMKH": "Hikvision's private stream (IMKH)",
     b"DHAV": "Dahua's private stream (DHAV)",
 }
+_FOURTH: Final = HEADER_SIZE + 3
+_PACK: Final = PACK_START[3]
 _UNKNOWN_AFTER: Final = 500
 """Packets after which a payload that nothing tells is called unknown."""
 _SETS_WITHIN: Final = 4096  # bytes; parameter sets come first
@@ -117,7 +119,12 @@ class Depacketizer:
         push = self._demuxer.push
         while first < count:
             timestamp, end = ticks[first], first
-            while seconds[end] < 0x80 and end + 1 < count and ticks[end + 1] == timestamp:
+            while (
+                seconds[end] < 0x80
+                and end + 1 < count
+                and ticks[end + 1] == timestamp
+                and data[bounds[end + 1][0] + _FOURTH] != _PACK  # a pack is to be seen as one
+            ):
                 end += 1
             end += 1
             payload = b"".join(

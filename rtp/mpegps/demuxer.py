@@ -16,6 +16,7 @@ _NOT: Final = 0
 _UNBOUNDED: Final = 1
 _WRAPPED: Final = 2
 # No NAL unit header has its first bit set, so these never stand inside H.264 or H.265.
+_LONGEST_HEADER: Final = 1100  # a map has 1024 bytes at most (ISO/IEC 13818-1 clause 2.5.4.2)
 _ANY_START: Final = re.compile(rb"\x00\x00\x01[\xba-\xef]")
 
 
@@ -45,6 +46,7 @@ class PsDemuxer:
         self._has_headers = False
         self._runs_on = _NOT
         self._extra = 0
+        self._is_broken_start = False
         self._after_video = False
 
     @property
@@ -82,14 +84,14 @@ class PsDemuxer:
         if missing:
             units += self._break()
         buffer = self._buffer
-        if timestamp != self._timestamp:
-            if payload[:4] == syntax.PACK_START and (buffer or self._runs_on):
+        if buffer or self._runs_on:
+            is_pack = payload[:4] == syntax.PACK_START
+            if is_pack and (timestamp != self._timestamp or self._is_in_video()):
                 # A PES packet without a length, or one that claims more than its pack holds.
                 if not self._runs_on and self._is_synced:
-                    self._count("pes_too_long" if any(buffer) else "padding")
+                    self._count("padding" if _is_padding(buffer) else "pes_too_long")
                 units += self._end_early()
-                buffer = self._buffer
-            self._timestamp = timestamp
+        self._timestamp = timestamp
         units += self._append(payload, timestamp)
         if marker and self._video.trusts_marker and self._is_synced:
             if self._runs_on:
@@ -100,6 +102,14 @@ class PsDemuxer:
             if not self._buffer:
                 units += self._video.end_by_marker()
         return units
+
+    def _is_in_video(self) -> bool:
+        """Whether the unfinished unit is video of a codec in which no pack start can stand."""
+        buffer = self._buffer
+        if self._runs_on or not self._is_synced or len(buffer) < 9:
+            return False
+        is_video = buffer.startswith(syntax.START) and syntax.VIDEO <= buffer[3] <= 0xEF
+        return is_video and self._video.codec in _WITHOUT_PACKS
 
     def flush(self) -> list[AccessUnit]:
         """Return what is left, at the end of the stream; a part of a PES packet is damaged."""
@@ -135,7 +145,7 @@ class PsDemuxer:
             is_video = self._kind_of(buffer[3]) is MediaKind.VIDEO
             if is_video and syntax.read_pes_header(buffer, 0, len(buffer)).is_sound:
                 units = self._take_pes(buffer, 0, len(buffer), self._unit_timestamp)
-        if is_damage and any(buffer):
+        if is_damage and not _is_padding(buffer):
             self._video.damage()
         return units
 
@@ -209,6 +219,8 @@ class PsDemuxer:
                 if code <= syntax.PACK or not length:
                     break
                 end = place + 6 + length
+                if code in _HEADERS and data[end : end + 3] != syntax.START:
+                    break
             if end > size:
                 break
             units += self._take(data, place, end, timestamp)
@@ -262,7 +274,19 @@ class PsDemuxer:
         length = buffer[place + 4] << 8 | buffer[place + 5]
         if length == 0 and syntax.VIDEO <= code <= 0xEF:
             return place + 9 + (buffer[place + 8] if len(buffer) - place > 8 else 0)
-        return place + 6 + length
+        end = place + 6 + length
+        return self._header_end(place, end) if code in _HEADERS else end
+
+    def _header_end(self, place: int, end: int) -> int:
+        """Return where a system header or map ends: its length, unless no start code is there."""
+        buffer = self._buffer
+        if buffer[end : end + 3] == syntax.START[: max(0, len(buffer) - end)]:
+            return end
+        found = _ANY_START.search(buffer, place + 6, place + _LONGEST_HEADER)
+        if found is None or (end > len(buffer) and found.start() + 9 > len(buffer)):
+            return end
+        self._count("header_length")
+        return found.start()
 
     def _seek(self, place: int) -> int:
         """Look for a pack header; bytes before it are dropped."""
@@ -297,8 +321,18 @@ class PsDemuxer:
             if buffer[zeros + 1] >= syntax.END:
                 self._count("padding")
                 return zeros - 2, True
+        if buffer[place] == 0xFF:
+            behind = size - len(buffer[place:].lstrip(b"\xff"))
+            if behind + 4 > size and buffer[behind:] == syntax.START[: size - behind]:
+                return place, False
+            if buffer[behind : behind + 3] == syntax.START and buffer[behind + 3] >= syntax.END:
+                self._count("padding")
+                return behind, True
         if self._after_video:
             # The length was wrong, perhaps for want of a 17th bit: go on to the next start code.
+            # Where nearly one stands, that is what is wrong, and what follows is no picture.
+            there = zip(buffer[place : place + 3], syntax.START, strict=False)
+            self._is_broken_start = sum(one == other for one, other in there) > 1
             self._runs_on, self._extra = _WRAPPED, 0
         else:
             self._video.damage()
@@ -323,7 +357,8 @@ class PsDemuxer:
                 self._count("pes_length_wrapped")
             else:
                 self._count("pes_length")
-                self._video.damage()
+                if self._is_broken_start:
+                    self._video.damage()
         self._runs_on, self._after_video = _NOT, False
 
     def _take(
@@ -414,4 +449,12 @@ class PsDemuxer:
         self._shared.repairs[repair] += 1
 
 
+# No pack start code stands in these.
+_WITHOUT_PACKS: Final = frozenset({Codec.H264, Codec.H265, Codec.MPEG4})
+_HEADERS: Final = frozenset({syntax.SYSTEM, syntax.MAP})
 _PRIVATE: Final = frozenset({0xBD, 0xBF})  # private streams 1 and 2
+
+
+def _is_padding(data: bytearray) -> bool:
+    """Whether there are only zeros or ones, as some senders put between packs."""
+    return not data.strip(b"\0") or not data.strip(b"\xff")

@@ -183,8 +183,8 @@ def pack_header_size(data: bytes | bytearray, start: int) -> int | None:
 def read_map(data: bytes | bytearray, start: int, end: int) -> tuple[dict[int, int], bool]:
     """Read the stream map between ``start`` (its start code) and ``end``.
 
-    Only the map's length and that of its program descriptors are believed; entries that run
-    over the end are left out.
+    Only the map's length and that of its program descriptors are believed, the latter unless the
+    entries show that there are none; entries that run over the end are left out.
 
     Returns:
         stream_id to stream_type, and whether checksum and lengths were as they should be.
@@ -194,15 +194,19 @@ def read_map(data: bytes | bytearray, start: int, end: int) -> tuple[dict[int, i
         return streams, False
     information = data[start + 8] << 8 | data[start + 9]
     place, stop = start + 12 + information, end - 4
-    declared = 0
-    if place <= stop:
-        declared = data[place - 2] << 8 | data[place - 1]
-    is_sound = place + declared == stop
+    is_sound = _entries_fill(data, place, stop)
+    if (not is_sound or place == stop) and _entries_fill(data, start + 12, stop):
+        place = start + 12  # descriptors that are announced and not there
     while place + 4 <= stop:
         streams[data[place + 1]] = data[place]
         place += 4 + (data[place + 2] << 8 | data[place + 3])
     is_sound = is_sound and place == stop
     return streams, is_sound and crc32_mpeg2(bytes(data[start:end])) == 0
+
+
+def _entries_fill(data: bytes | bytearray, place: int, stop: int) -> bool:
+    """Whether the length before the entries of a map is that up to its checksum."""
+    return place <= stop and place + (data[place - 2] << 8 | data[place - 1]) == stop
 
 
 def read_pes_header(data: bytes | bytearray, start: int, end: int) -> PesHeader:

@@ -9,10 +9,17 @@ from typing import Final
 from .. import nal
 from ..access_unit import AccessUnit, Codec
 from .clock import Clock
+from .cutter import Cut, PictureCutter, holds_several
 from .syntax import PesHeader
 
 _SNIFF: Final = 4096  # parameter sets stand at the front
 _NAL_CODECS: Final = (Codec.H264, Codec.H265)
+_CUT_CODECS: Final = (Codec.H264, Codec.H265, Codec.MPEG4)
+_LOOK_AT_FIRST: Final = 32  # pictures that are looked through for a second one
+_LOOK_EACH: Final = 16  # of the pictures after them
+_USUAL_STEP: Final = 3600
+_LONGEST_STEP: Final = 90_000
+_H264_SEQUENCE: Final = 7
 _ADTS_RATES: Final = (
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050,
     16_000, 12_000, 11_025, 8_000, 7_350,
@@ -29,7 +36,11 @@ class Shared:
 
 
 class VideoTrack:
-    """Collects one picture and decides where it ends."""
+    """Collects one picture and decides where it ends.
+
+    As long as PES packets begin with pictures, as the standard wants it, only their headers are
+    looked at. Once they are seen not to, all data is walked through.
+    """
 
     def __init__(self, shared: Shared) -> None:
         self.codec: Codec | None = None
@@ -48,9 +59,15 @@ class VideoTrack:
         self._trusts_marker = True
         self._ended: tuple[int | None, int] | None = None
         self._broken: tuple[int | None, int] | None = None
+        self._cutter: PictureCutter | None = None
+        self._ready: list[AccessUnit] = []
+        self._looked = 0
+        self._is_interlaced = False
+        self._last_dts: int | None = None
+        self._step, self._since = _USUAL_STEP, 0
 
     def __len__(self) -> int:
-        return self._size
+        return self._size if self._cutter is None else len(self._cutter)
 
     @property
     def trusts_marker(self) -> bool:
@@ -73,9 +90,13 @@ class VideoTrack:
         has_headers: bool,
     ) -> list[AccessUnit]:
         """Take one PES payload; return the picture that it shows to be complete."""
+        if self._cutter is not None:
+            return self._cut(payload, header, timestamp)
         units: list[AccessUnit] = []
         if self._is_open and self._is_next(header, payload, timestamp, begins_pack):
-            units = self.finish()
+            units = self._begin_cutting() if self._runs_over(header, payload) else self.finish()
+            if self._cutter is not None:
+                return units + self._cut(payload, header, timestamp)
             if self._is_open:  # parameter sets alone: they belong to this picture
                 self._first, self._timestamp = header, timestamp
         if not self._is_open:
@@ -87,7 +108,9 @@ class VideoTrack:
 
     def extend(self, data: bytes | bytearray) -> None:
         """Append bytes that belong to the open picture whatever the lengths say."""
-        if self._is_open and data:
+        if self._cutter is not None:
+            self._ready = self._cut(bytes(data), None, self._timestamp)
+        elif self._is_open and data:
             self._parts.append(bytes(data))
             self._size += len(data)
 
@@ -103,7 +126,9 @@ class VideoTrack:
 
     def damage(self) -> None:
         """Note that a part of the open picture is missing."""
-        if self._is_open and self._first is not None:
+        if self._cutter is not None:
+            self._is_damaged = True
+        elif self._is_open and self._first is not None:
             self._is_damaged = True
             self._broken = (self._first.pts, self._timestamp)
 
@@ -115,8 +140,10 @@ class VideoTrack:
 
     def drop(self) -> None:
         """Forget the open picture."""
-        if self._is_open:
+        if self._is_open or self._cutter is not None:
             self._is_discontinuous = True
+        if self._cutter is not None:
+            self._cutter.clear()
         self._close()
 
     def finish(self, *, is_last: bool = False) -> list[AccessUnit]:
@@ -125,25 +152,25 @@ class VideoTrack:
         One without picture data stays open, to go before the next; with ``is_last`` it is
         dropped, as a damaged one is.
         """
+        if self._cutter is not None:
+            return self._last_cut()
         if not self._is_open:
             return []
         data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._settle_codec(data)
+        if not is_last and not self._is_damaged and self._holds_several(data):
+            self._parts = [data]
+            return self._begin_cutting()
         codec, first = self.codec, self._first
         if codec is None or first is None:
             self._shared.repairs["codec_unknown"] += 1
             self.drop()
             return []
-        is_key = self._has_headers
-        if codec in _NAL_CODECS:
-            kind = nal.first_picture_type(codec, data)
-            if kind < 0:
-                if is_last or self._is_damaged:
-                    self.drop()
-                return []
-            is_key = nal.is_key_type(codec, kind)
-            if self._must_begin and not nal.begins_picture(codec, data):
-                self._is_damaged = True
+        is_key = self._is_key(codec, data)
+        if is_key is None:
+            if is_last or self._is_damaged:
+                self.drop()
+            return []
         pts, dts, repair = self._shared.clock.resolve(0, first.pts, first.dts, self._timestamp)
         if repair is not None:
             self._shared.repairs[repair] += 1
@@ -159,6 +186,19 @@ class VideoTrack:
         self._is_discontinuous = self._must_begin = False
         self._close()
         return [unit]
+
+    def _is_key(self, codec: Codec, data: bytes) -> bool | None:
+        """Whether the open picture is a key picture; None when it is none at all."""
+        if codec is Codec.MPEG4:
+            return nal.is_key(codec, data)
+        if codec not in _NAL_CODECS:
+            return self._has_headers
+        kind = nal.first_picture_type(codec, data)
+        if kind < 0:
+            return None
+        if self._must_begin and not nal.begins_picture(codec, data):
+            self._is_damaged = True
+        return nal.is_key_kind(codec, data, kind)
 
     def _start(self, header: PesHeader, payload: bytes, timestamp: int) -> None:
         self._is_open = True
@@ -202,7 +242,11 @@ class VideoTrack:
         begins = codec is not None and nal.begins_picture(codec, payload)
         if timestamp == self._timestamp:
             return begins
-        if new is None or old is None:
+        if new is None:
+            # No picture of these codecs begins in the middle of a unit.
+            is_unit = _is_start(payload) or codec not in (None, *_CUT_CODECS)
+            return begins or (begins_pack and is_unit)
+        if old is None:
             return begins or begins_pack
         return begins or (begins_pack and codec not in _NAL_CODECS)
 
@@ -211,12 +255,101 @@ class VideoTrack:
         if self._is_verified or (self.codec is not None and self.codec not in _NAL_CODECS):
             return
         found = nal.sniff(data[:_SNIFF])
+        if found is None and self.codec is None and nal.is_mpeg4(data):
+            found = Codec.MPEG4
         if found is None:
             return
         self._is_verified = True
         if found is not self.codec:
             self._shared.repairs["codec" if self.codec else "codec_guessed"] += 1
             self.codec = found
+
+    # ---- where PES packets do not begin with pictures ----
+
+    def _runs_over(self, header: PesHeader, payload: bytes) -> bool:
+        """Whether the open picture goes on in a PES packet that is stamped for the next one."""
+        if header.pts is None or self._is_damaged or _is_start(payload):
+            return False
+        self._settle_codec(b"".join(self._parts))
+        return self.codec in _CUT_CODECS
+
+    def _holds_several(self, data: bytes) -> bool:
+        """Look through a picture, now and then, for another behind it."""
+        codec = self.codec
+        self._looked += 1
+        if codec is None or codec not in _CUT_CODECS:
+            return False
+        if self._looked > _LOOK_AT_FIRST and self._looked % _LOOK_EACH:
+            return False
+        if codec is Codec.H264:
+            for unit in nal.parameter_sets(codec, data[:_SNIFF]):
+                if unit[0] & 0x1F == _H264_SEQUENCE:
+                    self._is_interlaced = nal.is_interlaced(unit)
+        # The two fields of a picture are no two pictures.
+        return not self._is_interlaced and holds_several(codec, data)
+
+    def _begin_cutting(self) -> list[AccessUnit]:
+        """From now on look for the pictures in what PES packets hold."""
+        assert self.codec is not None
+        self._shared.repairs["pictures_unaligned"] += 1
+        self._cutter, self._trusts_marker = PictureCutter(self.codec), False
+        self._ended = self._broken = None
+        data, header, timestamp = b"".join(self._parts), self._first, self._timestamp
+        self._close()
+        return self._cut(data, header, timestamp)
+
+    def _cut(self, data: bytes, header: PesHeader | None, timestamp: int) -> list[AccessUnit]:
+        assert self._cutter is not None
+        units, self._ready = self._ready, []
+        self._timestamp = timestamp
+        for cut in self._cutter.push(data, header, timestamp):
+            units += self._unit_of(cut)
+        return units
+
+    def _last_cut(self) -> list[AccessUnit]:
+        assert self._cutter is not None
+        units, self._ready = self._ready, []
+        cut = self._cutter.flush()
+        return units if cut is None else units + self._unit_of(cut)
+
+    def _unit_of(self, cut: Cut) -> list[AccessUnit]:
+        assert self._cutter is not None
+        self._settle_codec(cut.data)
+        codec = self.codec
+        if codec is None:
+            return []
+        self._cutter.codec = codec
+        pts, dts = self._time_of(cut)
+        unit = AccessUnit(
+            codec=codec,
+            data=cut.data,
+            pts=pts,
+            dts=dts,
+            is_key=nal.is_key(codec, cut.data),
+            is_discontinuous=self._is_discontinuous,
+            is_damaged=self._is_damaged,
+        )
+        self._is_discontinuous = self._must_begin = self._is_damaged = False
+        return [unit]
+
+    def _time_of(self, cut: Cut) -> tuple[int, int]:
+        """The stamps of its PES packet; of a further picture in that one, by the usual step."""
+        header = cut.header
+        if self._last_dts is not None and (header is None or header.pts is None):
+            self._since += 1
+            self._last_dts += self._step
+            return self._last_dts, self._last_dts
+        stamps = (None, None) if header is None else (header.pts, header.dts)
+        pts, dts, repair = self._shared.clock.resolve(0, *stamps, cut.timestamp)
+        if repair is not None:
+            self._shared.repairs[repair] += 1
+        if self._last_dts is not None:
+            begin = self._last_dts - self._since * self._step
+            step = (dts - begin) // (self._since + 1)
+            if 0 < step < _LONGEST_STEP:
+                self._step = step
+        self._last_dts, self._since = dts, 0
+        return pts, dts
 
     def _close(self) -> None:
         self._parts, self._size = [], 0
@@ -307,6 +440,12 @@ class AudioTrack:
         if _is_adts(payload, 0):
             return Codec.AAC
         return Codec.PCMA if len(payload) % 80 == 0 and len(payload) <= 4800 else None
+
+
+def _is_start(data: bytes) -> bool:
+    """Whether the data begins with a start code, or is too short to tell."""
+    front = data[:32].lstrip(b"\0")
+    return not front or (front[0] == 1 and data[:2] == b"\0\0")
 
 
 def _is_adts(data: bytes, place: int) -> bool:

@@ -77,3 +77,29 @@ def test_random_bytes_raise_nothing(data: bytes, codec: Codec) -> None:
     nal.begins_picture(codec, b"\0\0\1" + data)
     nal.to_annex_b(data)
     assert b"".join(nal.split(data)).count(b"\0\0\1") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "is_key"),
+    [
+        ("0000000167640028acd9 0000000168ee3cb0 0000000141888400", True),  # sets and an I slice
+        ("0000000167640028acd9 0000000168ee3cb0 00000001419a2100", False),  # sets before a P slice
+        ("0000000106060184 80 00000001419a2100", True),  # a recovery point
+        ("000000010605021122 06018480 00000001419a2100", True),  # behind other messages
+        ("00000001060502112280 00000001419a2100", False),
+        ("000000010606 00000001419a2100", False),  # cut off
+        ("0000000141888400", False),  # an I slice without sets
+    ],
+)
+def test_decoding_of_h264_may_begin_at_pictures_that_are_no_idr(text: str, is_key: bool) -> None:
+    assert nal.is_key(Codec.H264, bytes.fromhex(text)) is is_key
+
+
+def test_an_intra_picture_of_mpeg4_is_a_key_picture() -> None:
+    front = bytes.fromhex("000001b001000001b58913000001000000012000c48d8800f5")
+    assert nal.is_mpeg4(front)
+    assert nal.is_mpeg4(front[11:])
+    assert not nal.is_mpeg4(bytes.fromhex("0000000167640028acd9"))
+    assert nal.is_key(Codec.MPEG4, front + bytes.fromhex("000001b610c4"))
+    assert not nal.is_key(Codec.MPEG4, bytes.fromhex("000001b650c4"))
+    assert not nal.is_key(Codec.MPEG4, bytes.fromhex("000001b6"))

@@ -181,13 +181,69 @@ def test_a_pes_length_that_lost_its_17th_bit_is_repaired(marker: bool) -> None:
     assert demuxer.repairs == {"pes_length_wrapped": 4}
 
 
-def test_a_pes_length_that_is_too_short_damages_its_picture() -> None:
+def test_a_pes_length_that_is_too_short_costs_nothing() -> None:
     units = [picture(index) for index in range(3)]
     packs = muxed(units)
     pack, ticks = packs[1]
     at = pack.index(b"\0\0\1\xe0") + 4
     packs[1] = (pack[:at] + b"\0\x40" + pack[at + 2 :], ticks)
-    assert demux(packs) == [units[0], replace(units[1], is_damaged=True), units[2]]
+    demuxer = PsDemuxer()
+    assert demux(packs, demuxer=demuxer) == units
+    assert demuxer.repairs == {"pes_length": 1}
+
+
+@pytest.mark.parametrize("broken", ["000041", "004001", "800001"])
+def test_a_broken_start_code_behind_a_picture_damages_it(broken: str) -> None:
+    units = [picture(index) for index in range(3)]
+    packs = muxed(units)
+    pack, ticks = packs[2]
+    packs[2] = (bytes.fromhex(broken) + pack[3:], ticks)
+    one = b"".join(pack for pack, _ in packs)
+    demuxer = PsDemuxer()
+    found = demuxer.push(one, timestamp=0) + demuxer.flush()
+    assert [unit.is_damaged for unit in found[:2]] == [False, True]
+
+
+@pytest.mark.parametrize("marker", [True, False])
+def test_a_pes_length_into_the_pack_after_it_gives_way_to_that(marker: bool) -> None:
+    units = [unit for index in range(3) for unit in (picture(index), sound(index))]
+    packs = []
+    for pack, ticks in muxed(units):
+        at = pack.find(b"\0\0\1\xe0") + 4
+        if at > 4:
+            pack = pack[:at] + b"\x02\xff" + pack[at + 2 :]
+        packs.append((pack, ticks - ticks % 90))  # sound and picture of one timestamp
+    demuxer = PsDemuxer()
+    found = demux(packs, marker=marker, demuxer=demuxer)
+    assert of(MediaKind.VIDEO, found) == units[::2]
+    assert of(MediaKind.AUDIO, found) == units[1::2]
+    assert demuxer.repairs == {"pes_too_long": 3}
+
+
+@pytest.mark.parametrize("header", ["map", "system header"])
+@pytest.mark.parametrize("wrong", [-6, -1, 1, 6, 3000])
+@pytest.mark.parametrize("size", [40, 1400])
+def test_a_wrong_length_of_a_map_or_system_header_costs_no_key_picture(
+    header: str, wrong: int, size: int
+) -> None:
+    units = [picture(index, size=5000) for index in range(8)]
+    packs, code = [], b"\0\0\1\xbc" if header == "map" else b"\0\0\1\xbb"
+    for pack, ticks in muxed(units):
+        at = pack.find(code) + 4
+        if at > 4:
+            length = int.from_bytes(pack[at : at + 2], "big") + wrong
+            pack = pack[:at] + length.to_bytes(2, "big") + pack[at + 2 :]
+        packs.append((pack, ticks))
+    demuxer = PsDemuxer()
+    assert demux(packs, size=size, demuxer=demuxer) == units
+    assert demuxer.repairs["header_length"] == 2
+
+
+@pytest.mark.parametrize("marker", [True, False])
+def test_ones_between_packs_are_skipped(marker: bool) -> None:
+    units = [picture(index, size=500 + 3 * index) for index in range(6)]
+    packs = [(pack + b"\xff" * 12, ticks) for pack, ticks in muxed(units)]
+    assert demux(packs, marker=marker) == units
 
 
 def test_a_pes_length_over_the_end_of_its_pack_gives_way_to_the_next_pack() -> None:

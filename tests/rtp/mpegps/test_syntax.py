@@ -107,9 +107,16 @@ def test_a_descriptor_over_the_end_of_the_map_keeps_the_entries_so_far() -> None
     assert syntax.read_map(data, 0, len(data)) == ({0xE0: 0x1B}, False)
 
 
-def test_program_descriptors_over_the_end_of_the_map_leave_no_entry() -> None:
+@pytest.mark.parametrize("length", [1, 4, 8, 0x7FFF])
+def test_program_descriptors_that_are_not_there_hide_no_entry(length: int) -> None:
+    data = bytearray(syntax.write_map({0xE0: 0x1B, 0xC0: 0x91}))
+    data[8:10] = length.to_bytes(2, "big")
+    assert syntax.read_map(data, 0, len(data)) == ({0xE0: 0x1B, 0xC0: 0x91}, False)
+
+
+def test_a_map_whose_lengths_all_contradict_leaves_no_entry() -> None:
     data = bytearray(syntax.write_map({0xE0: 0x1B}))
-    data[8:10] = b"\x7f\xff"
+    data[8:12] = b"\x7f\xff\x7f\xff"
     assert syntax.read_map(data, 0, len(data)) == ({}, False)
 
 
