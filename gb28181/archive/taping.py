@@ -29,7 +29,8 @@ logger = logging.getLogger("gb28181.archive")
 _TICKS = 90_000
 _JUMP = 2.0
 """Seconds between pictures from which on a new file is begun: nothing was recorded between."""
-_PERIOD = 2.0
+_PERIOD = 0.5
+"""Seconds between two hand-overs to the disk: what a crash costs besides the last fragment."""
 _BATCH = 500
 
 

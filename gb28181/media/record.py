@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rtp import nal
 from rtp.access_unit import AccessUnit, Codec, MediaKind
 from rtp.errors import LocalProtocolError
 
-from .packets import ADTS_RATES, G711_RATE, TIME_BASE, Decoder, ffmpeg_name, unit_to_packet
+from .packets import TIME_BASE, ffmpeg_name, unit_to_packet
+from .soundtrack import TAKEN, open_track
 
 if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
 
+FRAGMENT = 0.5
+"""Seconds of a fragment at most, or one picture: what a crash costs at the end of a file."""
+LONGEST = 7200.0
+"""Seconds of a file, until the next key frame: FFmpeg keeps its index in memory, 8 MB an hour."""
+
 _SECOND = 90_000
 _USUAL_STEP = 3600  # 25 pictures a second, until the stream has shown its own
+_LISTENING = round((FRAGMENT - 0.2) * _SECOND)
 _MAX_WAITING = 120  # pictures, for streams whose time stamps stand still
-_AAC_BLOCK = 1024
-_SOUND = frozenset({Codec.AAC, Codec.PCMA, Codec.PCMU, Codec.G7231, Codec.G729})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +69,11 @@ class Mp4Recorder:
     The file begins with the first whole key frame, at time 0; sound before it is dropped. From a
     damaged or discontinuous picture on, everything is left out up to the next key frame. Sound
     keeps its own time: holes are filled with silence (G.711) or left open (AAC). While it is
-    running, the file consists of fragments of half a second and can be played as it is, even after
-    a crash, which costs a second at most; closing makes it an ordinary MP4. When the codec, the
-    parameter sets or the sound's format change, a new file is begun (``name-2.mp4``).
+    running, the file consists of fragments of half a second (``FRAGMENT``) and can be played as it
+    is. A crash costs at most the pictures of the last fragment, and up to three if they are slower
+    than ten a second; of the sound, three times as much. Closing makes it an ordinary MP4. When the
+    codec, the parameter sets or the sound's format change, and after two hours (the index is kept
+    in memory until then), a new file is begun (``name-2.mp4``).
 
     Everything blocks on the disk; calls from several threads are put in a row.
     """
@@ -146,13 +152,17 @@ class Mp4Recorder:
             self._write(unit)
             return
         self._opening.units.append(unit)
-        # Sound may begin a little later; without any for a second it is a silent stream.
+        # Sound may begin a little later; without any for so long it is a silent stream.
         waited = unit.dts - self._opening.units[0].dts
-        if self._sound is not None or waited >= _SECOND or len(self._opening.units) >= _MAX_WAITING:
+        if (
+            self._sound is not None
+            or waited >= _LISTENING
+            or len(self._opening.units) >= _MAX_WAITING
+        ):
             self._open()
 
     def _push_audio(self, unit: AccessUnit) -> None:
-        if unit.is_damaged or unit.codec not in _SOUND:
+        if unit.is_damaged or unit.codec not in TAKEN:
             return
         self._sound = unit
         if self._opening is not None:
@@ -181,7 +191,9 @@ class Mp4Recorder:
         if current is None:
             return True
         is_other = not current.continues(unit.codec, self._sets[unit.codec])
-        return is_other or (self._file is not None and self._is_sound_changed)
+        if is_other or self._file is None:
+            return is_other
+        return self._is_sound_changed or self._file.duration >= LONGEST * _SECOND
 
     def _begin(self, unit: AccessUnit) -> bool:
         """Finish the file and prepare the next one; false when the key frame is unreadable."""
@@ -300,20 +312,6 @@ class _Opening:
         return codec is self.codec and frozenset(sets) == self.sets
 
 
-class _AudioTrack(Protocol):
-    def takes(self, unit: AccessUnit) -> bool:
-        """Whether the unit has the format of this track."""
-
-    def push(self, unit: AccessUnit, time: int) -> Sequence[Packet[Any]]:
-        """Take a unit that begins at ``time`` ticks of the file; return what is to be written."""
-
-    def advance(self, time: int) -> Sequence[Packet[Any]]:
-        """Say that the pictures have come to ``time``."""
-
-    def flush(self) -> Sequence[Packet[Any]]:
-        """Return the rest."""
-
-
 class _Mp4File:
     """One file; its time starts at the ``pts`` of its first picture."""
 
@@ -323,17 +321,18 @@ class _Mp4File:
         self._opening = opening
         self._origin = opening.units[0].pts
         self._last_dts: int | None = None
+        self._held: Packet[Any] | None = None
         self.duration = 0
-        path.write_bytes(b"")  # PyAV opens it at the first packet, and its error names no file
+        self._disk = _Disk(path)
         self._container: OutputContainer = av.open(
-            str(path), "w", format="mp4", options=_MP4_OPTIONS
+            self._disk, "w", format="mp4", options=_MP4_OPTIONS
         )
         with opening.template as template:
             self._video = self._container.add_stream_from_template(template.streams.video[0])
         self._video.time_base = TIME_BASE
         if opening.codec is Codec.H265:
             self._video.codec_context.codec_tag = "hvc1"  # Apple plays no hev1
-        self._audio = _audio_track(self._container, sound) if sound is not None else None
+        self._audio = open_track(self._container, sound) if sound is not None else None
 
     def continues(self, codec: Codec, sets: tuple[bytes, ...]) -> bool:
         """Whether a key frame with these parameter sets belongs into this file."""
@@ -357,150 +356,138 @@ class _Mp4File:
         packet.duration = step
         packet.stream = self._video
         self.duration = max(self.duration, packet.pts + step)
-        self._container.mux(packet)
+        self._mux_held(dts)
+        self._held = packet
         if self._audio is not None:
-            self._container.mux(self._audio.advance(dts))
+            self._mux(self._audio.advance(dts))
 
     def write_audio(self, unit: AccessUnit) -> None:
         """Write sound; what lies before the first picture or far from the last is dropped."""
         time = unit.pts - self._origin
         near = self._last_dts is not None and abs(time - self._last_dts) < 10 * _SECOND
         if self._audio is not None and time >= 0 and near:
-            self._container.mux(self._audio.push(unit, time))
+            self._mux(self._audio.push(unit, time))
 
     def close(self) -> None:
         """Write the rest and the index."""
+        is_told = self._disk.error is not None
         try:
-            if self._audio is not None:
-                self._container.mux(self._audio.flush())
+            if not is_told:
+                self._mux_held(None)
+                if self._audio is not None:
+                    self._mux(self._audio.flush())
         finally:
             self._container.close()
+            self._disk.close()
+        if not is_told:
+            self._disk.check()
+
+    def _mux_held(self, following: int | None) -> None:
+        """Write the last picture, when the next one has shown how long it stands.
+
+        Else, sound that ends a fragment in a gap has the next picture shown where the gap begins.
+        """
+        held, self._held = self._held, None
+        if held is not None:
+            if following is not None:
+                assert held.dts is not None
+                held.duration = following - held.dts
+            self._mux([held])
+
+    def _mux(self, packets: Sequence[Packet[Any]]) -> None:
+        self._disk.check()
+        self._container.mux(packets)
+        self._disk.check()
+
+
+class _Disk:
+    """The file as FFmpeg writes it, which never hears that the disk is full: it would crash.
+
+    From the first failure on, nothing is written any more, so that what is there stays playable.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)  # PyAV asks for it
+        self.error: OSError | None = None
+        self._file = path.open("wb", buffering=0)
+        self._place = self._end = 0  # where FFmpeg is, and how much it has written
+
+    def write(self, data: bytes) -> int:
+        """Take some bytes."""
+        rest = memoryview(data)
+        while rest and self.error is None:
+            try:
+                rest = rest[self._file.write(rest) :]
+            except OSError as error:
+                self._fail(error)
+        self._place += len(data)
+        self._end = max(self._end, self._place)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go elsewhere."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._end}[whence]
+        self._place = start + offset
+        if self.error is None:
+            try:
+                self._file.seek(self._place)
+            except OSError as error:
+                self._fail(error)
+        return self._place
+
+    def tell(self) -> int:
+        """Say where FFmpeg is."""
+        return self._place
+
+    def check(self) -> None:
+        """Raise the failure, if there was one."""
+        if self.error is not None:
+            raise OSError(self.error.errno, self.error.strerror, self.name)
+
+    def close(self) -> None:
+        """Close the file, after a failure without the fragment that was torn by it."""
+        try:
+            if self.error is not None:
+                self._file.truncate(self._whole())
+        except OSError as error:
+            self._fail(error)
+        finally:
+            self._file.close()
+
+    def _whole(self) -> int:
+        """The end of the last fragment that is there to its end.
+
+        Source: ISO/IEC 14496-12 clause 4.2 (a box begins with its size and its type).
+        """
+        place = whole = 0
+        with open(self.name, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            while place + 8 <= size:
+                file.seek(place)
+                head = file.read(8)
+                length = int.from_bytes(head[:4], "big")
+                place += length
+                if length < 8 or place > size:
+                    break
+                if head[4:] in (b"moov", b"mdat"):
+                    whole = place
+        return whole
+
+    def _fail(self, error: OSError) -> None:
+        self.error = self.error or error
 
 
 # Fragments while running, an ordinary index over the same data at the end (FFmpeg 7.1 and later).
-# The interleaver would keep pictures back as long as no sound comes.
+# A fragment ends with the first picture past its duration, and a picture is held back here and
+# one by the interleaver (which would hold all until their sound has come): there is room for both.
 _MP4_OPTIONS = {
     "movflags": "frag_keyframe+empty_moov+delay_moov+default_base_moof+hybrid_fragmented",
-    "frag_duration": "500000",
+    "frag_duration": str(round((FRAGMENT - 0.2) * 1e6)),
+    "frag_size": "4000000",  # when the time stamps stand still
     "flush_packets": "1",
-    "max_interleave_delta": "500000",
+    "max_interleave_delta": "1",
     "video_track_timescale": "90000",
 }
-
-
-class _CopiedTrack:
-    """AAC as it was sent, without its ADTS headers."""
-
-    def __init__(self, container: OutputContainer, unit: AccessUnit) -> None:
-        rate, channels, _ = next(_adts_blocks(unit.data))
-        self._format = (rate, channels)
-        self._end: int | None = None
-        with _aac_template(unit.data) as template:
-            self._stream: AudioStream = container.add_stream_from_template(
-                template.streams.audio[0]
-            )
-
-    def takes(self, unit: AccessUnit) -> bool:
-        if unit.codec is not Codec.AAC:
-            return False
-        return all(
-            (rate, channels) == self._format for rate, channels, _ in _adts_blocks(unit.data)
-        )
-
-    def push(self, unit: AccessUnit, time: int) -> list[Packet[Any]]:
-        from av.packet import Packet
-
-        rate = self._format[0]
-        start = time * rate // _SECOND
-        packets: list[Packet[Any]] = []
-        for _, _, block in _adts_blocks(unit.data):
-            if self._end is not None:
-                if start < self._end - _tolerance(rate):
-                    start += _AAC_BLOCK
-                    continue
-                if start < self._end + _tolerance(rate):
-                    start = self._end
-            packet = Packet(block)
-            packet.time_base = Fraction(1, rate)
-            packet.pts = packet.dts = start
-            packet.duration = _AAC_BLOCK
-            packet.is_keyframe = True
-            packet.stream = self._stream
-            packets.append(packet)
-            start = self._end = start + _AAC_BLOCK
-        return packets
-
-    def advance(self, time: int) -> Sequence[Packet[Any]]:
-        return []
-
-    def flush(self) -> Sequence[Packet[Any]]:
-        return []
-
-
-class _TranscodedTrack:
-    """Sound of 8 kHz coded anew as AAC, with silence where nothing came."""
-
-    def __init__(self, container: OutputContainer, unit: AccessUnit) -> None:
-        self._codec = unit.codec
-        self._decoder = Decoder(unit.codec)
-        self._stream = container.add_stream(
-            "aac", rate=G711_RATE, layout="mono", bit_rate=4 * G711_RATE
-        )
-        self._samples = bytearray()  # 16 bits each, not yet encoded
-        self._end = 0  # of the samples taken, in samples from the start of the file
-        self._encoded = 0
-        self._is_started = False
-
-    def takes(self, unit: AccessUnit) -> bool:
-        return unit.codec is self._codec
-
-    def push(self, unit: AccessUnit, time: int) -> Sequence[Packet[Any]]:
-        from av.audio.frame import AudioFrame
-
-        sound = b"".join(
-            frame.to_ndarray().astype("<i2").tobytes()
-            for frame in self._decoder.decode(unit)
-            if isinstance(frame, AudioFrame)
-        )
-        distance = time * G711_RATE // _SECOND - self._end
-        if not self._is_started or abs(distance) > _tolerance(G711_RATE):
-            sound = sound[-2 * distance :] if distance < 0 else bytes(2 * distance) + sound
-            self._is_started = True
-        self._append(sound)
-        return self._encode()
-
-    def advance(self, time: int) -> Sequence[Packet[Any]]:
-        # The interleaver waits for sound: two seconds behind, none is to be expected.
-        distance = (time - 2 * _SECOND) * G711_RATE // _SECOND - self._end
-        if distance < G711_RATE // 2:
-            return []
-        self._append(bytes(2 * distance))
-        return self._encode()
-
-    def flush(self) -> Sequence[Packet[Any]]:
-        self._samples += bytes(-len(self._samples) % (2 * _AAC_BLOCK))
-        return [*self._encode(), *self._stream.encode(None)]
-
-    def _append(self, sound: bytes) -> None:
-        self._samples += sound
-        self._end += len(sound) // 2
-
-    def _encode(self) -> Sequence[Packet[Any]]:
-        import numpy as np
-        from av.audio.frame import AudioFrame
-
-        packets: list[Packet[Any]] = []
-        size = 2 * _AAC_BLOCK
-        while len(self._samples) >= size:
-            block = np.frombuffer(bytes(self._samples[:size]), dtype="<i2")
-            del self._samples[:size]
-            samples = (block.astype(np.float32) / 32768).reshape(1, -1)
-            frame = AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
-            frame.sample_rate, frame.time_base = G711_RATE, Fraction(1, G711_RATE)
-            frame.pts = self._encoded
-            self._encoded += _AAC_BLOCK
-            packets += self._stream.encode(frame)
-        return packets
 
 
 def _picture_template(unit: AccessUnit) -> InputContainer | None:
@@ -521,64 +508,6 @@ def _picture_template(unit: AccessUnit) -> InputContainer | None:
     return None
 
 
-def _audio_track(container: OutputContainer, unit: AccessUnit) -> _AudioTrack | None:
-    """Add a track for this sound; None when it cannot be recorded."""
-    from av.error import InvalidDataError
-
-    if unit.codec is Codec.AAC and next(_adts_blocks(unit.data), None) is None:
-        return None
-    try:
-        if unit.codec is Codec.AAC:
-            return _CopiedTrack(container, unit)
-        return _TranscodedTrack(container, unit)
-    except (LocalProtocolError, InvalidDataError):
-        return None
-
-
-def _adts_blocks(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yield sampling rate, channel configuration and block of each ADTS frame.
-
-    Source: ISO/IEC 14496-3 table 1.A.6.
-    """
-    place = 0
-    while place + 7 <= len(data) and data[place] == 0xFF and data[place + 1] & 0xF6 == 0xF0:
-        header = 7 if data[place + 1] & 1 else 9
-        index = data[place + 2] >> 2 & 0xF
-        channels = (data[place + 2] & 1) << 2 | data[place + 3] >> 6
-        length = (data[place + 3] & 3) << 11 | data[place + 4] << 3 | data[place + 5] >> 5
-        if length <= header or place + length > len(data) or index >= len(ADTS_RATES):
-            return
-        yield ADTS_RATES[index], channels, data[place + header : place + length]
-        place += length
-
-
-def _aac_template(data: bytes) -> InputContainer:
-    """Return an MP4 in memory whose one stream describes the ADTS sound ``data``.
-
-    The muxer of a fragmented file needs the AudioSpecificConfig before the first block; FFmpeg
-    makes it from ADTS when it writes an ordinary file.
-    """
-    import av
-
-    written = io.BytesIO()
-    with (
-        av.open(io.BytesIO(data), "r", format="aac") as source,
-        av.open(written, "w", format="mp4") as target,
-    ):
-        stream = target.add_stream_from_template(source.streams.audio[0])
-        for packet in source.demux(source.streams.audio[0]):
-            if packet.size:
-                packet.stream = stream
-                target.mux(packet)
-    written.seek(0)
-    return av.open(written, "r", format="mp4")
-
-
 def _is_one_clock(step: int) -> bool:
     """Whether two pictures that follow each other can be of one run of time stamps."""
     return -_SECOND <= step <= 60 * _SECOND
-
-
-def _tolerance(rate: int) -> int:
-    """Samples by which the times of sound may jitter before it is put in its place: 60 ms."""
-    return rate * 60 // 1000

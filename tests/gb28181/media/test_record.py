@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import json
+import random
+import re
+import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +22,7 @@ from av.video.frame import VideoFrame
 
 from gb28181.media.packets import frame_to_gray
 from gb28181.media.pattern import encode_pictures, read_counter
-from gb28181.media.record import Gap, Mp4Recorder, Recording
+from gb28181.media.record import FRAGMENT, Gap, Mp4Recorder, Recording
 from gb28181.media.source import looped, pattern_clip
 from rtp import nal
 from rtp.access_unit import AccessUnit, Codec
@@ -182,7 +187,7 @@ def test_file_can_be_played_while_it_is_written(
     recorder.close()
     assert complaints(tmp_path / "killed.mp4") == ""
     shown = [counter for counter, _ in pictures(tmp_path / "killed.mp4")]
-    assert len(shown) >= 140  # of 200: at most a fragment and the interleaver's second are lost
+    assert len(shown) >= 200 - FRAGMENT * 25
     assert shown == [place % 100 for place in range(len(shown))]
 
 
@@ -354,43 +359,131 @@ def test_full_disk_is_said_and_the_recording_can_be_closed() -> None:
     assert recorder.close().paths == (Path("/dev/full"),)
 
 
+@pytest.mark.parametrize("audio", [None, Codec.PCMA])
+def test_disk_that_fills_up_at_any_moment_leaves_what_was_written(
+    tmp_path: Path, audio: Codec | None
+) -> None:
+    units = stream(1, audio=audio)
+    record(tmp_path / "whole.mp4", units)
+    whole = (tmp_path / "whole.mp4").stat().st_size
+    shown = []
+    for limit in (whole // 3, whole // 2, whole - 4000, whole - 1):  # the last: within the index
+        path = tmp_path / f"{limit}.mp4"
+        recorder = Mp4Recorder(path)
+        with file_size_limit(limit):
+            with pytest.raises(OSError, match=path.name):
+                push_and_close(recorder, units)
+            recorder.close()
+            with pytest.raises(LocalProtocolError, match="closed"):
+                recorder.push(units[0])
+        assert complaints(path) == ""
+        shown.append([counter for counter, _ in pictures(path)])
+        assert shown[-1] == list(range(len(shown[-1])))
+    assert len(shown[0]) < len(shown[1]) < len(shown[2]) <= len(shown[3]) == 100
+
+
+def push_and_close(recorder: Mp4Recorder, units: Iterable[AccessUnit]) -> None:
+    _push_all(recorder, units)
+    recorder.close()
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("audio", [Codec.PCMA, Codec.AAC])
+@pytest.mark.parametrize("heard", [0, 1])
+def test_sound_that_is_announced_and_then_absent_holds_nothing_back(
+    tmp_path: Path, audio: Codec, heard: int
+) -> None:
+    """FFmpeg writes nothing at all before each track has something."""
+    units = stream(2, audio=audio)
+    sound = [unit for unit in units if unit.codec is audio][: 1 + heard]
+    recorder = Mp4Recorder(tmp_path / "a.mp4")
+    for unit in [*sound[:1], units[0], *sound[1:], *units[1:]]:
+        if unit.codec is Codec.H264 or unit in sound:
+            recorder.push(unit)
+    shutil.copy(tmp_path / "a.mp4", tmp_path / "killed.mp4")
+    recorder.close()
+    for name in ("killed.mp4", "a.mp4"):
+        assert complaints(tmp_path / name) == ""
+        shown = pictures(tmp_path / name)
+        assert shown == [(place % 100, place / 25) for place in range(len(shown))]
+        assert len(shown) >= 200 - FRAGMENT * 25
+
+
+def test_file_is_two_hours_long_at_most(tmp_path: Path) -> None:
+    units = [
+        replace(unit, pts=place * 4_500_000 + unit.pts % 90_000, dts=place * 4_500_000)
+        for place in range(150)
+        for unit in stream(1)[25:26]
+    ]
+    recording = record(tmp_path / "a.mp4", units)
+    assert [len(pictures(path)) for path in recording.paths] == [145, 5]
+
+
 def _push_all(recorder: Mp4Recorder, units: Iterable[AccessUnit]) -> None:
     for unit in units:
         recorder.push(unit)
 
 
 RECORDER = """
-import sys, time
-from itertools import islice
-from pathlib import Path
+import os, sys, time
 from gb28181.media.record import Mp4Recorder
 from gb28181.media.source import looped, pattern_clip
 from rtp.access_unit import Codec, MediaKind
 
-recorder, clip = Mp4Recorder(Path(sys.argv[1])), pattern_clip(audio=Codec.PCMA)
-pictures = 0
-for unit in islice(looped(clip), 6 * len(clip.units)):
+path, video, audio, times = sys.argv[1:]
+clip = pattern_clip(video=Codec[video], audio=None if audio == "none" else Codec[audio])
+given = os.open(path + ".given", os.O_CREAT | os.O_WRONLY)
+recorder, pictures = Mp4Recorder(path), 0
+print("ready", flush=True)
+for unit in looped(clip):
     recorder.push(unit)
-    pictures += unit.kind is MediaKind.VIDEO
-    if pictures == int(sys.argv[2]):
-        print(pictures, flush=True)
-        time.sleep(60)
+    if unit.kind is MediaKind.VIDEO:
+        pictures += 1
+        os.pwrite(given, pictures.to_bytes(4, "big"), 0)
+        time.sleep(0.04 / float(times))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pushed", [110, 237])
+@pytest.mark.parametrize("video", VIDEO)
+@pytest.mark.parametrize("audio", [None, Codec.PCMA, Codec.AAC])
 def test_a_recorder_that_is_killed_leaves_all_but_the_last_fragment(
-    tmp_path: Path, pushed: int
+    tmp_path: Path, video: Codec, audio: Codec | None
 ) -> None:
-    path = tmp_path / "killed.mp4"
+    moments = random.Random(f"{video} {audio}")
+    for moment in (moments.uniform(0.02, 0.2), moments.uniform(0.2, 0.6), moments.uniform(0.6, 1)):
+        path = tmp_path / f"{moment:.3f}.mp4"
+        given = killed_recorder(path, video, audio, moment)
+        if given <= FRAGMENT * 25:
+            continue  # a file without a fragment is no file yet
+        said = complaints(path).splitlines()
+        assert all(TORN.search(line) for line in said), said
+        shown = [counter for counter, _ in pictures(path)]
+        assert shown == [number % 100 for number in range(len(shown))]
+        assert len(shown) >= given - FRAGMENT * 25, f"{len(shown)} of {given} at {moment:.3f} s"
+
+
+TORN = re.compile("partial file|Truncating packet|Invalid NAL unit size|missing picture")
+"""What FFmpeg says of a fragment that was being written."""
+
+
+def killed_recorder(path: Path, video: Codec, audio: Codec | None, moment: float) -> int:
+    """Record at ten times the usual speed and kill it; return how many pictures it was given."""
+    order = [str(path), video.name, audio.name if audio else "none", "10"]
     with subprocess.Popen(
-        [sys.executable, "-c", RECORDER, str(path), str(pushed)], stdout=subprocess.PIPE
+        [sys.executable, "-c", RECORDER, *order], stdout=subprocess.PIPE
     ) as recorder:
         assert recorder.stdout is not None
-        assert recorder.stdout.readline().strip() == str(pushed).encode()
+        assert recorder.stdout.readline() == b"ready\n"
+        time.sleep(moment)  # of another process's life nothing else tells
         recorder.kill()  # SIGKILL: nothing is written any more
-    assert complaints(path) == ""
-    shown = [counter for counter, _ in pictures(path)]
-    assert shown == [number % 100 for number in range(len(shown))]
-    assert len(shown) >= pushed - 26  # a fragment is a second of 25 pictures, and one is held back
+    return int.from_bytes(Path(f"{path}.given").read_bytes(), "big")
