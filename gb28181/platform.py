@@ -12,6 +12,8 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from sip.auth import DigestServer, Ha1
+from sip.overload import DEFAULT_LIMITS, OverloadLimits
+from sip.stack import DEFAULT_STACK_LIMITS, StackLimits
 
 from .alarms import AlarmHandler, Alarms
 from .arming import Arming
@@ -114,6 +116,8 @@ class Platform:
         plane: MediaPlane | None = None,
         timers: Timers | None = None,
         tls: TlsSettings | None = None,
+        limits: StackLimits = DEFAULT_STACK_LIMITS,
+        overload: OverloadLimits = DEFAULT_LIMITS,
         tap: Callable[[TraceRecord], None] | None = None,
     ) -> None:
         """Take the settings: no socket, no task, no loop yet.
@@ -147,6 +151,8 @@ class Platform:
             plane: Where media is handled; this process when None.
             timers: SIP timers.
             tls: Certificates for ``tls://`` addresses.
+            limits: Sizes of one SIP message, and how much is kept at once.
+            overload: Numbers of the protection against too much.
             tap: Sees every SIP message, credentials blanked.
         """
         self.id = platform_id
@@ -166,6 +172,8 @@ class Platform:
             timers=timers,
             tap=tap,
             tls=tls,
+            limits=limits,
+            overload=overload,
             silence=silence,
         )
         self.registrar = Registrar(

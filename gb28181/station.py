@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from rtp.transport import SocketNetwork
 from sip.endpoint import SipEndpoint
 from sip.flow import Flow
+from sip.overload import DEFAULT_LIMITS, OverloadLimits
+from sip.stack import DEFAULT_STACK_LIMITS, StackLimits
 from sip.timers import Timers
 from sip.transport import Network
 
@@ -55,6 +57,8 @@ class Station:
         timers: Timers | None = None,
         tap: Callable[[TraceRecord], None] | None = None,
         tls: TlsSettings | None = None,
+        limits: StackLimits = DEFAULT_STACK_LIMITS,
+        overload: OverloadLimits = DEFAULT_LIMITS,
         silence: float = 30.0,
         user_agent: str = "gb28181/0.1",
     ) -> None:
@@ -72,6 +76,8 @@ class Station:
             timers: SIP timers.
             tap: Sees every SIP message, credentials blanked.
             tls: Certificates for ``tls://`` addresses, ours and those of peers.
+            limits: Sizes of one SIP message, and how much is kept at once.
+            overload: Numbers of the protection against too much.
             silence: Seconds without media after which a receiver ends.
             user_agent: What we call ourselves.
         """
@@ -88,6 +94,8 @@ class Station:
         self._timers = timers or Timers()
         self._tap = tap
         self._tls = tls
+        self._limits = limits
+        self._overload = overload
         self._silence = silence
         self._user_agent = user_agent
         self._sockets: SocketNetwork | None = None
@@ -134,6 +142,8 @@ class Station:
             local_host=self.advertise.host_for,
             tap=self._tap,
             tls=self._tls,
+            limits=self._limits,
+            overload=self._overload,
             is_known=lambda flow: any(knows(flow) for knows in self.knows),
             token=lambda: secrets.token_hex(8),
         )

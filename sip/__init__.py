@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .parser import StreamParser as StreamParser
     from .parser import parse_datagram as parse_datagram
     from .stack import SipStack as SipStack
+    from .stack import StackLimits as StackLimits
     from .timers import Timers as Timers
     from .tls import TlsSettings as TlsSettings
     from .trace import TraceRecord as TraceRecord
@@ -94,7 +95,7 @@ _MODULES = {
     ),
     "overload": ("OverloadLimits",),
     "parser": ("KeepAlive", "Limits", "StreamParser", "parse_datagram"),
-    "stack": ("SipStack",),
+    "stack": ("SipStack", "StackLimits"),
     "timers": ("Timers",),
     "tls": ("TlsSettings",),
     "trace": ("TraceRecord", "TraceRing"),

@@ -24,7 +24,7 @@ from .notification import Notification as Notification
 from .notification import OutgoingSubscription as OutgoingSubscription
 from .overload import DEFAULT_LIMITS, Dawdlers, Gate, OverloadLimits
 from .sockets import Sockets
-from .stack import DEFAULT_TIMERS, SipStack
+from .stack import DEFAULT_STACK_LIMITS, DEFAULT_TIMERS, SipStack, StackLimits
 from .timers import Timers
 from .tls import TlsSettings
 from .trace import TraceRecord, make_record
@@ -63,6 +63,7 @@ class SipEndpoint:
         prefers_tcp: Callable[[Flow], bool] | None = None,
         is_known: Callable[[Flow], bool] | None = None,
         overload: OverloadLimits = DEFAULT_LIMITS,
+        limits: StackLimits = DEFAULT_STACK_LIMITS,
     ) -> None:
         """Make an endpoint that is not open yet.
 
@@ -87,6 +88,7 @@ class SipEndpoint:
             is_known: Tells whether a flow belongs to a peer that has proved who it is: such are
                 served under overload and never charged for. When None nobody is charged at all.
             overload: Numbers of the protection against too much.
+            limits: Sizes of one message, and how much is kept at once.
         """
         self._sockets = Sockets(
             self,
@@ -107,6 +109,7 @@ class SipEndpoint:
             timers=timers,
             token=token,
             sent_by=self._sockets.sent_by,
+            limits=limits,
             subscription_identity=subscription_identity,
             counters=self.counters,
             admission=Gate(

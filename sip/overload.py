@@ -35,6 +35,8 @@ class OverloadLimits:
     """Seconds from the first to the last byte of a message on a connection."""
     connections: int = 16_384
     """Connections at once, of TCP and of TLS each."""
+    connections_per_source: int = 4_096
+    """The same from one address: nobody takes the room of all others."""
 
 
 DEFAULT_LIMITS = OverloadLimits()
@@ -82,12 +84,15 @@ class Gate:
         """Seconds for the Retry-After of a refusal."""
         return self._limits.retry_after
 
+    def knows(self, flow: Flow) -> bool:
+        """Tell whether a flow belongs to a peer that has proved who it is."""
+        return self._is_known is not None and self._is_known(flow)
+
     def admits(self, flow: Flow, request: Request, now: float) -> bool:
         """Tell whether a new request is served; nothing but its head is looked at."""
         if request.method in ALWAYS_SERVED or request.to_tag:
             return True
-        is_known = self._is_known is not None and self._is_known(flow)
-        if is_known:
+        if self.knows(flow):
             return True
         if self._waiting() >= self._high:
             self._counters["overload"] += 1

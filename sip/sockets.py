@@ -237,6 +237,7 @@ class Sockets:
                 self._owner,
                 tls=TlsContexts(self._tls) if name == "tls" else None,
                 connections=self._limits.connections,
+                connections_per_source=self._limits.connections_per_source,
             )
         return streams
 

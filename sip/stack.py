@@ -25,7 +25,8 @@ from .events import (
     TransactionTimedOut,
 )
 from .flow import Address, Flow
-from .headers import Via, split_values, with_parameters
+from .headers import Via
+from .hop import fill_via
 from .inspection import refusal
 from .invite import InviteUsage
 from .message import Request, Response, make_response
@@ -62,12 +63,16 @@ class StackLimits:
     """How much a stack keeps at once; what goes beyond is answered 503."""
 
     transactions: int = 65_536
-    """Server transactions. A non-INVITE one on UDP lives 32 s after its answer."""
+    """Server transactions; known peers have twice as much room. A non-INVITE one on UDP lives
+    32 s after its answer."""
     calls: int = 8_192
     subscriptions: int = 65_536
     """Subscriptions of peers to us."""
     messages: Limits = DEFAULT_LIMITS
     """Sizes of one message."""
+
+
+DEFAULT_STACK_LIMITS = StackLimits()
 
 
 class Admission(Protocol):
@@ -76,6 +81,9 @@ class Admission(Protocol):
     @property
     def retry_after(self) -> int:
         """Seconds for the Retry-After of a refusal."""
+
+    def knows(self, flow: Flow) -> bool:
+        """Tell whether a flow belongs to a peer that has proved who it is."""
 
     def admits(self, flow: Flow, request: Request, now: float) -> bool:
         """Tell whether a new request is served."""
@@ -124,7 +132,7 @@ class SipStack:
         self.counters: Counter[str] = Counter() if counters is None else counters
         self._token = token
         self._sent_by = sent_by
-        self._limits = limits or StackLimits()
+        self._limits = limits or DEFAULT_STACK_LIMITS
         self._admission = admission
         self._extensions = frozenset(tag.lower() for tag in extensions)
         self.on_malformed: Callable[[Flow], None] | None = None
@@ -356,7 +364,7 @@ class SipStack:
         if request is None or request.method == "ACK":
             return
         try:
-            _fill_via(request, flow)
+            fill_via(request, flow)
             answer = make_response(request, exc.status, exc.reason, to_tag=self._token())
             self.send_bytes(flow, answer.to_bytes())
         except (RemoteProtocolError, LocalProtocolError):
@@ -392,10 +400,10 @@ class SipStack:
             if not self.calls.receive_ack(request, now):
                 self.count("stray_ack")
             return
-        _fill_via(request, flow)
+        fill_via(request, flow)
         # Both are read here so that a broken one is refused before anything is kept.
         call = self.calls.find(request)
-        if self._is_full(request, call) or not (
+        if self._is_full(flow, request, call) or not (
             call is not None
             or self._admission is None
             or self._admission.admits(flow, request, now)
@@ -404,8 +412,11 @@ class SipStack:
             return
         self._begin(flow, request, key, call, now)
 
-    def _is_full(self, request: Request, call: CallKey | None) -> bool:
-        if len(self._servers) >= self._limits.transactions:
+    def _is_full(self, flow: Flow, request: Request, call: CallKey | None) -> bool:
+        kept, most = len(self._servers), self._limits.transactions
+        if kept >= most and (
+            kept >= 2 * most or self._admission is None or not self._admission.knows(flow)
+        ):
             return True
         if call is not None or request.to_tag:
             return False
@@ -563,34 +574,3 @@ class SipStack:
             keys.discard(key)
             if not keys:
                 del self._by_flow[transaction.flow]
-
-
-def _fill_via(request: Request, flow: Flow) -> None:
-    """Write where a request really came from into its top Via.
-
-    The address is written whenever it is not the one the sender named, the port when asked for;
-    the answer goes back by the flow in any case.
-
-    Source: RFC 3261 section 18.2.1, RFC 3581 section 4.
-    """
-    host, port = flow.remote
-    top = request.top_via
-    text = request.headers.get("Via") or ""
-    if text.count(";rport") == 1 and (text.endswith(";rport") or ";rport;" in text):
-        is_plain = "," not in text and '"' not in text and "received" not in top.parameters
-        if is_plain and request.headers.count("Via") == 1:
-            filled = text.replace(";rport", f";rport={port}", 1) + f";received={host}"
-            request.headers.set("Via", filled)
-            return
-    written: dict[str, str] = {}
-    if top.wants_rport:
-        written["rport"] = str(port)
-    if top.wants_rport or top.host != host:
-        written["received"] = host
-    if not written:
-        return
-    # Not from the typed values: each hop gets back what it wrote, to the letter.
-    values = [value for field in request.headers.get_all("Via") for value in split_values(field)]
-    request.headers.remove("Via")
-    for value in reversed([with_parameters(values[0], written), *values[1:]]):
-        request.headers.prepend("Via", value)

@@ -281,12 +281,15 @@ class TcpTransport:
         *,
         tls: TlsContexts | None = None,
         connections: int = CONNECTION_LIMIT,
+        connections_per_source: int = CONNECTION_LIMIT,
     ) -> None:
         self.owner = owner
         self.tls = tls
         """Contexts of the connections to come; None for plain TCP."""
         self.name = "tcp" if tls is None else "tls"
         self._most = connections
+        self._most_per_source = connections_per_source
+        self._by_source: Counter[str] = Counter()
         self._network = network
         self._servers: list[Server] = []
         self._connections: dict[Flow, TcpConnection] = {}
@@ -371,9 +374,11 @@ class TcpTransport:
     def add(self, connection: TcpConnection) -> bool:
         """Register a new connection; false when there are too many."""
         flow = connection.flow
-        if flow is None or self._is_closed or len(self._connections) >= self._most:
+        if flow is None or self._is_closed or self._is_full(flow):
             self.owner.counters["tcp_refused"] += 1
             return False
+        if flow not in self._connections:
+            self._by_source[flow.remote[0]] += 1
         self._connections[flow] = self._by_remote[flow.remote] = connection
         return True
 
@@ -383,10 +388,19 @@ class TcpTransport:
         if flow is None or self._connections.get(flow) is not connection:
             return
         del self._connections[flow]
+        self._by_source[flow.remote[0]] -= 1
+        if not self._by_source[flow.remote[0]]:
+            del self._by_source[flow.remote[0]]
         for address in (flow.remote, connection.asked):
             if address is not None and self._by_remote.get(address) is connection:
                 del self._by_remote[address]
         self.owner.lost(flow)
+
+    def _is_full(self, flow: Flow) -> bool:
+        return (
+            len(self._connections) >= self._most
+            or self._by_source[flow.remote[0]] >= self._most_per_source
+        )
 
     async def aclose(self, *, linger: float = 1.0) -> None:
         """Close everything; what is written has ``linger`` seconds to leave."""

@@ -11,6 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from sip.overload import OverloadLimits
+from sip.parser import Limits
+from sip.stack import StackLimits
 from sip.transport import parse_address
 
 from ..addresses import require_address
@@ -100,6 +103,44 @@ class TlsSection(_Section):
     authorities: Path | None = None
     verifies_servers: bool = True
     requires_clients: bool = False
+
+
+class SipSection(_Section):
+    """What a peer may send before it is refused, and how much is served at once."""
+
+    head: int = Field(default=32_768, ge=1024)
+    line: int = Field(default=16_384, ge=256)
+    fields: int = Field(default=256, ge=16)
+    body: int = Field(default=4 * 1024 * 1024, ge=65_536)
+    transactions: int = Field(default=65_536, ge=1)
+    connections: int = Field(default=16_384, ge=1)
+    connections_per_source: int = Field(default=4096, ge=1)
+    rate: float = Field(default=50.0, gt=0)
+    burst: float = Field(default=1000.0, ge=1)
+    failure_cost: float = Field(default=5.0, ge=0)
+    retry_after: int = Field(default=10, ge=1)
+    first_message: float = Field(default=10.0, gt=0)
+    whole_message: float = Field(default=30.0, gt=0)
+
+    @property
+    def limits(self) -> StackLimits:
+        """The same for an endpoint: sizes and tables."""
+        messages = Limits(head=self.head, line=self.line, fields=self.fields, body=self.body)
+        return StackLimits(messages=messages, transactions=self.transactions)
+
+    @property
+    def overload(self) -> OverloadLimits:
+        """The same for an endpoint: whom to serve when there is too much to do."""
+        return OverloadLimits(
+            connections=self.connections,
+            connections_per_source=self.connections_per_source,
+            rate=self.rate,
+            burst=self.burst,
+            failure_cost=self.failure_cost,
+            retry_after=self.retry_after,
+            first_message=self.first_message,
+            whole_message=self.whole_message,
+        )
 
 
 class ControlSection(_Section):
@@ -196,6 +237,7 @@ class Config(_Section):
     platform: PlatformSection
     media: MediaSection = MediaSection()
     tls: TlsSection = TlsSection()
+    sip: SipSection = SipSection()
     control: ControlSection = ControlSection()
     archive: ArchiveSection = ArchiveSection()
     recording: tuple[RecordingSection, ...] = ()

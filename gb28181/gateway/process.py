@@ -139,6 +139,8 @@ class Gateway:
             linger=media.idle_timeout,
             catalog_interval=section.catalog_interval,
             tls=self._tls(config.tls),
+            limits=config.sip.limits,
+            overload=config.sip.overload,
             plane=self._workers,
         )
 

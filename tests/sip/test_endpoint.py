@@ -19,6 +19,8 @@ from sip.errors import (
 from sip.flow import Flow
 from sip.message import Headers, Request
 from sip.overload import OverloadLimits
+from sip.parser import Limits
+from sip.stack import DEFAULT_STACK_LIMITS, StackLimits
 from sip.timers import Timers
 
 FAST = Timers(t1=0.02, t2=0.08, t4=0.1, wait_d=0.5)
@@ -46,11 +48,14 @@ def at(endpoint: SipEndpoint, transport: str) -> str:
 
 
 @asynccontextmanager
-async def endpoint(*, timers: Timers = FAST, inbox: int = 100) -> AsyncIterator[SipEndpoint]:
+async def endpoint(
+    *, timers: Timers = FAST, inbox: int = 100, limits: StackLimits = DEFAULT_STACK_LIMITS
+) -> AsyncIterator[SipEndpoint]:
     opened = SipEndpoint(
         listen=("udp://127.0.0.1:0", "tcp://127.0.0.1:0"),
         timers=timers,
         inbox=inbox,
+        limits=limits,
         user="34020000002000000001",
     )
     await opened.start()
@@ -310,6 +315,18 @@ async def test_full_inbox_is_answered_503() -> None:
         assert "Retry-After" in response.headers
         (await first(server)).respond(200)
         assert (await waiting).status == 200
+
+
+async def test_sizes_are_a_setting() -> None:
+    limits = StackLimits(messages=Limits(head=400, body=10))
+    async with endpoint(limits=limits) as server, endpoint() as client, serving(server, ok):
+        assert (await client.request(message(), at(server, "udp"))).status == 200
+        large = message()
+        large.headers.add("Subject", "x" * 400)
+        assert (await client.request(large, at(server, "udp"))).status == 513
+        large = message()
+        large.body = b"x" * 11
+        assert (await client.request(large, at(server, "tcp"))).status == 513
 
 
 async def test_refused_tcp_connection_is_flow_failed() -> None:

@@ -237,6 +237,34 @@ def test_too_many_transactions_are_turned_away() -> None:
     assert len(server.events()) == 1
 
 
+class Doorman:
+    """An admission that knows one flow, and turns nobody away itself."""
+
+    retry_after = 10
+
+    def knows(self, flow: Flow) -> bool:
+        return flow == UDP
+
+    def admits(self, flow: Flow, request: Request, now: float) -> bool:
+        return True
+
+    def settle(self, flow: Flow, request: Request, response: Response, now: float) -> None:
+        """Not looked at."""
+
+    def malformed(self, flow: Flow, now: float) -> bool:
+        return True
+
+
+def test_strangers_do_not_take_the_room_of_known_peers() -> None:
+    server = SipStack(token=lambda: "t", limits=StackLimits(transactions=2), admission=Doorman())
+    other = Flow("udp", UDP.local, ("192.0.2.66", 5060))
+    for number, (flow, is_served) in enumerate(
+        [(other, True), (other, True), (other, False), (UDP, True), (UDP, True), (UDP, False)], 1
+    ):
+        server.receive_data(flow, on_wire(message(number=number)), 0.0)
+        assert bool(server.events()) is is_served, number
+
+
 def test_second_final_answer_is_an_error_and_one_after_the_end_is_counted() -> None:
     server = stack()
     server.receive_data(UDP, on_wire(message()), 0.0)

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 from collections import Counter
 
 import pytest
@@ -95,6 +96,30 @@ async def test_connection_is_used_in_both_directions_and_opened_once() -> None:
     await client.aclose()
     await server.aclose()
     assert len(client) == len(server) == 0
+
+
+async def test_one_address_does_not_take_the_room_of_all_others() -> None:
+    loop = asyncio.get_running_loop()
+    taker = Taker()
+    server = TcpTransport(loop, taker, connections=9, connections_per_source=2)  # type: ignore[arg-type]  # a loop's overloads
+    address = await server.listen(("127.0.0.1", 0))
+    writers = [(await asyncio.open_connection(*address))[1] for _ in range(2)]
+    reader, third = await asyncio.open_connection(*address)
+    with contextlib.suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    assert taker.counters["tcp_refused"] == 1
+    for writer in (*writers, third):
+        writer.close()
+    for _ in writers:
+        await taker.gone.get()
+    _, writer = await asyncio.open_connection(*address)
+    writer.write(b"hello")
+    assert (await taker.taken.get())[1] == b"hello"
+    writer.close()
+    await taker.gone.get()
+    assert len(server) == 0
+    assert not server._by_source
+    await server.aclose()
 
 
 async def test_connect_after_the_end_and_to_nobody_fails() -> None:

@@ -9,6 +9,9 @@ import pytest
 from gb28181.errors import ConfigError
 from gb28181.gateway.config import Config, load, write_default
 from gb28181.gateway.process import Gateway
+from sip.overload import OverloadLimits
+from sip.parser import Limits
+from sip.stack import StackLimits
 
 MINIMAL = '[platform]\nid = "34020000002000000001"\npassword = "x"\n'
 
@@ -45,12 +48,22 @@ def test_only_the_platform_section_is_needed(tmp_path: Path) -> None:
         (MINIMAL + '[[device]]\nid = "34020000001320000001"\n' * 2, "device"),
         (MINIMAL + '[[recording]]\nwindows = ["at night"]', "recording.0.windows"),
         (MINIMAL + "[archive]\nlength = 1", "archive.length"),
+        (MINIMAL + "[sip]\nhead = 10", "sip.head"),
     ],
 )
 def test_a_wrong_key_is_named_with_its_path(tmp_path: Path, text: str, key: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(written(tmp_path, text))
     assert f"gateway.toml: {key}" in str(caught.value)
+
+
+def test_limits_of_sip_reach_the_platform(tmp_path: Path) -> None:
+    given = "\n[sip]\nhead = 2000\nline = 300\nfields = 20\nbody = 70000\nretry_after = 7\n"
+    sip = load(written(tmp_path, MINIMAL + given)).sip
+    assert sip.limits.messages == Limits(head=2000, line=300, fields=20, body=70_000)
+    assert (sip.overload.retry_after, sip.overload.connections_per_source) == (7, 4096)
+    unsaid = load(written(tmp_path, MINIMAL)).sip
+    assert (unsaid.limits, unsaid.overload) == (StackLimits(), OverloadLimits())
 
 
 def test_what_is_no_toml_is_told_with_its_place(tmp_path: Path) -> None:
