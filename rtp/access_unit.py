@@ -27,6 +27,7 @@ class Codec(Enum):
     PCMU = "G.711U"
     G7221 = "G.722.1"
     G7231 = "G.723.1"
+    G726 = "G.726"
     G729 = "G.729"
     AAC = "AAC"
     SVAC_AUDIO = "SVAC audio"

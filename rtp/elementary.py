@@ -8,8 +8,18 @@ from . import nal
 from .access_unit import AccessUnit, Codec
 from .sequence import Unwrapper
 
-PAYLOAD_TYPES: dict[int, Codec] = {0: Codec.PCMU, 8: Codec.PCMA}
-"""Static payload types of RFC 3551 table 4 that GB/T 28181 uses."""
+PAYLOAD_TYPES: dict[int, Codec] = {
+    0: Codec.PCMU,
+    4: Codec.G7231,
+    8: Codec.PCMA,
+    9: Codec.G7221,
+    18: Codec.G729,
+    20: Codec.SVAC_AUDIO,
+}
+"""Static payload types of audio; 9 is G.722.1 here, and 20 is not of RFC 3551.
+
+Source: GB/T 28181-2016 and 2022 Annex C.2; RFC 3551 table 4.
+"""
 MAX_PICTURE: Final = 8 * 1024 * 1024
 _START: Final = b"\x00\x00\x00\x01"
 _H264_AGGREGATE, _H264_FRAGMENT = 24, 28
@@ -17,10 +27,10 @@ _H265_AGGREGATE, _H265_FRAGMENT = 48, 49
 _ADTS_8000: Final = 11  # the sampling frequency index of 8000 Hz
 
 
-class G711Depacketizer:
-    """Turns G.711 payloads into audio units.
+class SoundDepacketizer:
+    """Turns payloads of G.711 and its like into audio units: one each.
 
-    Source: RFC 3551 section 4.5.14; the RTP clock is 8 kHz.
+    Source: RFC 3551 section 4.5; the RTP clock is 8 kHz.
     """
 
     def __init__(self, codec: Codec) -> None:
@@ -33,7 +43,7 @@ class G711Depacketizer:
         """Take one payload; return its unit, none when it is empty.
 
         Args:
-            payload: One byte for each sample.
+            payload: Blocks of the codec; for G.711 one byte for each sample.
             timestamp: Of the RTP packet, in samples.
             missing: How many packets before this one are lost.
         """

@@ -8,6 +8,8 @@ from .packet import RtpPacket
 from .sequence import distance
 
 _RESTART: Final = 1000
+_OLD_RUN: Final = 64
+"""Packets in order with old numbers that are a new beginning: no network repeats so many."""
 
 
 class ReorderBuffer:
@@ -25,13 +27,14 @@ class ReorderBuffer:
         self.lost = 0
         """Places that were given up."""
         self.restarts = 0
-        """Jumps of more than 1000 that were taken as a new beginning."""
+        """Jumps that were taken as a new beginning."""
         self._depth = depth
         self._wait = wait
         self._expected: int | None = None
         self._held: dict[int, tuple[RtpPacket, float]] = {}
         self._skipped: dict[int, None] = {}
         self._stray: int | None = None
+        self._old: list[RtpPacket] = []  # bounded: _OLD_RUN
 
     def __len__(self) -> int:
         return len(self._held)
@@ -40,13 +43,16 @@ class ReorderBuffer:
         """Take a packet; return those whose turn it is, each with the number missing before it.
 
         A jump of more than 1000 starts again at once when forward, and on the second packet in
-        a row when backward (one alone is a packet that was very late). What was held comes out
-        first. The number missing is then unknown and given as 1.
+        a row when backward (one alone is a packet that was very late). A jump back by less starts
+        again once 64 packets came that follow each other; none of these is lost. What was held
+        comes out first. The number missing is then unknown and given as 1.
         """
         number = packet.sequence_number
         if number == self._expected and not self._held:  # the usual case
             self._expected = number + 1 & 0xFFFF
             self._stray = None
+            if self._old:
+                self._old = []
             return [(packet, 0)]
         if self._expected is None:
             self._expected = number + 1 & 0xFFFF
@@ -56,13 +62,18 @@ class ReorderBuffer:
             return self._restart(packet)
         if ahead < 0:
             self._count_old(number, ahead)
-            return []
+            return self._take_old(packet)
         self._stray = None
+        self._old = []
         if number in self._held:
             self.duplicates += 1
             return []
         self._held[number] = (packet, now)
         return self._release(now)
+
+    def is_far(self, number: int) -> bool:
+        """Whether a number is no neighbour of those that are expected."""
+        return self._expected is not None and abs(distance(number, self._expected)) > _RESTART
 
     def pass_run(self, first: int, count: int) -> bool:
         """Take ``count`` packets that follow each other, when it is their turn; else take none.
@@ -74,6 +85,8 @@ class ReorderBuffer:
             return False
         self._expected = first + count & 0xFFFF
         self._stray = None
+        if self._old:
+            self._old = []
         return True
 
     def poll(self, now: float) -> list[tuple[RtpPacket, int]]:
@@ -98,8 +111,22 @@ class ReorderBuffer:
         self.restarts += 1
         self._skipped.clear()
         self._stray = None
+        self._old = []
         self._expected = packet.sequence_number + 1 & 0xFFFF
         return [*out, (packet, 1)]
+
+    def _take_old(self, packet: RtpPacket) -> list[tuple[RtpPacket, int]]:
+        """Keep a packet with an old number: with enough that follow it, it was a new beginning."""
+        run = self._old
+        if run and packet.sequence_number != run[-1].sequence_number + 1 & 0xFFFF:
+            run.clear()
+        run.append(packet)
+        if len(run) < _OLD_RUN:
+            return []
+        self._old = []
+        out = self._restart(run[0])
+        self._expected = packet.sequence_number + 1 & 0xFFFF
+        return out + [(later, 0) for later in run[1:]]
 
     def _count_old(self, number: int, ahead: int) -> None:
         if ahead < -_RESTART:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import replace
+from collections import Counter, deque
+from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from typing import Final
 
 from rtp.access_unit import AccessUnit, Codec, MediaKind
@@ -12,8 +13,8 @@ from rtp.batch import PACK_START, PacketBatch
 from rtp.elementary import (
     PAYLOAD_TYPES,
     AacDepacketizer,
-    G711Depacketizer,
     NalDepacketizer,
+    SoundDepacketizer,
     sniff,
 )
 from rtp.errors import RtpError
@@ -25,9 +26,7 @@ from rtp.reorder import ReorderBuffer
 
 _AAC_TYPE: Final = 102
 """The payload type of AAC in the standard (2022 C.2)."""
-_OTHER_TYPES: Final = frozenset(
-    kind | marker for kind in (*PAYLOAD_TYPES, _AAC_TYPE) for marker in (0, 0x80)
-)
+_SOUND_TYPES: Final = frozenset({*PAYLOAD_TYPES, _AAC_TYPE})
 _PRIVATE: Final = {
     b"IMKH": "Hikvision's private stream (IMKH)",
     b"DHAV": "Dahua's private stream (DHAV)",
@@ -57,17 +56,24 @@ class Depacketizer:
 
     The payload is told by its content, not by its type, which is often wrong: a pack header, the
     sync bytes of a transport stream, or a sequence parameter set. Until then it is walked as a
-    program stream and nothing is kept of it. G.711 and AAC of payload types of their own stand
-    beside, or instead of, video.
+    program stream and nothing is kept of it. Audio of payload types of its own stands beside, or
+    instead of, video; it may have sequence numbers of its own, too. What comes with any other
+    payload type than the stream's is left out and counted.
     """
 
     def __init__(self, *, ordered: bool, may_jump: bool = False) -> None:
         self.gaps = 0
         self.malformed = 0
         self.form = Form.UNKNOWN
+        self._may_jump = may_jump
         self._reorder = ReorderBuffer(wait=0.0) if ordered else ReorderBuffer()
         self._demuxer: PsDemuxer | TsDemuxer | NalDepacketizer = PsDemuxer(may_jump=may_jump)
-        self._audio: dict[int, G711Depacketizer | AacDepacketizer] = {}
+        self._audio: dict[int, SoundDepacketizer | AacDepacketizer] = {}
+        self._types: frozenset[int] = frozenset()  # payload types of the stream
+        self._seconds: frozenset[int] = frozenset()  # the same, with and without marker
+        self._beside: dict[int, _Numbers] = {}
+        self._others: Counter[str] = Counter()
+        self._make_order = partial(ReorderBuffer, wait=0.0) if ordered else ReorderBuffer
         self._is_first = True
         self._untold = 0
         self._head = b""
@@ -75,7 +81,9 @@ class Depacketizer:
     @property
     def repairs(self) -> dict[str, int]:
         """What the demultiplexer had to mend, by kind."""
-        return {} if isinstance(self._demuxer, NalDepacketizer) else self._demuxer.repairs
+        demuxer = self._demuxer
+        mended = {} if isinstance(demuxer, NalDepacketizer) else demuxer.repairs
+        return {**mended, **self._others}
 
     @property
     def payload(self) -> str:
@@ -95,7 +103,7 @@ class Depacketizer:
             batch.bounds
             and batch.is_plain
             and self.form is Form.PS
-            and _OTHER_TYPES.isdisjoint(heads.seconds)
+            and self._seconds.issuperset(heads.seconds)
             and batch.is_run
             and self._reorder.pass_run(heads.numbers[0], len(heads.numbers))
         ):
@@ -107,8 +115,30 @@ class Depacketizer:
             except RtpError:
                 self.malformed += 1
                 continue
-            units += self._demultiplex(self._reorder.push(packet, now))
+            if packet.payload_type in _SOUND_TYPES and packet.payload_type not in self._types:
+                units += self._push_beside(packet, now)
+            else:
+                units += self._demultiplex(self._reorder.push(packet, now))
         return self._marked(units)
+
+    def _push_beside(self, packet: RtpPacket, now: float) -> list[AccessUnit]:
+        """Take audio of its own payload type: its numbers are those of the stream, or its own."""
+        numbers = self._beside.setdefault(packet.payload_type, _Numbers())
+        if numbers.order is None and self._types and self._reorder.is_far(packet.sequence_number):
+            held, numbers.held = numbers.held, packet
+            if held is None:
+                return []  # the next one tells: numbers of its own follow each other
+            if packet.sequence_number == held.sequence_number + 1 & 0xFFFF:
+                numbers.order, numbers.held = self._make_order(), None
+                return self._demultiplex(
+                    numbers.order.push(held, now) + numbers.order.push(packet, now)
+                )
+        order = self._reorder if numbers.order is None else numbers.order
+        return self._demultiplex(order.push(packet, now))
+
+    def _orders(self) -> list[ReorderBuffer]:
+        beside = [numbers.order for numbers in self._beside.values() if numbers.order is not None]
+        return [self._reorder, *beside]
 
     def _push_run(self, batch: PacketBatch) -> list[AccessUnit]:
         """Take packets in order without a gap: those of a frame at once."""
@@ -139,54 +169,91 @@ class Depacketizer:
 
     def poll(self, now: float) -> list[AccessUnit]:
         """Give up what has been waited for too long; return what that sets free."""
-        return self._marked(self._demultiplex(self._reorder.poll(now)))
+        packets = [entry for order in self._orders() for entry in order.poll(now)]
+        return self._marked(self._demultiplex(packets))
 
     def next_timeout(self) -> float | None:
         """When ``poll`` is due, or None."""
-        return self._reorder.next_timeout()
+        if not self._beside:
+            return self._reorder.next_timeout()
+        due = [order.next_timeout() for order in self._orders()]
+        return min((time for time in due if time is not None), default=None)
 
     def flush(self) -> list[AccessUnit]:
         """Return the unit that is still open, at the end."""
-        return self._marked(self._demultiplex(self._reorder.flush()) + self._demuxer.flush())
+        packets = [entry for order in self._orders() for entry in order.flush()]
+        return self._marked(self._demultiplex(packets) + self._demuxer.flush())
 
     def _demultiplex(self, packets: list[tuple[RtpPacket, int]]) -> list[AccessUnit]:
         units: list[AccessUnit] = []
         for packet, missing in packets:
             self.gaps += missing > 0
-            if packet.payload_type in PAYLOAD_TYPES or packet.payload_type == _AAC_TYPE:
-                units += self._other_audio(packet, missing)
+            kind = packet.payload_type
+            is_known = kind in self._types and self.form is Form.PS
+            if not is_known and not self._is_of_stream(kind, packet.payload):
+                if kind in _SOUND_TYPES:
+                    units += self._sound(packet, missing)
+                else:
+                    self._others["other_payload_type"] += 1
                 continue
-            if self.form is Form.UNKNOWN:
-                self._tell(bytes(packet.payload))
-            units += self._demuxer.push(
+            found = self._demuxer.push(
                 packet.payload,
                 timestamp=packet.timestamp,
                 marker=packet.marker,
                 missing=missing,
             )
+            if found and self.form is Form.UNKNOWN:  # no pack ever began with a packet
+                self._settle(Form.PS, kind)
+            units += found
         return units
 
-    def _tell(self, payload: bytes) -> None:
+    def _is_of_stream(self, kind: int, payload: bytes | memoryview) -> bool:
+        """Look what a payload is whose type is not known as that of the stream."""
+        head = bytes(payload[:4])
+        if head == PACK_START and self.form is not Form.PS:
+            # Sure enough to undo what was found before.
+            self._demuxer = PsDemuxer(may_jump=self._may_jump)
+            self._settle(Form.PS, kind)
+        elif head == PACK_START:
+            self._add_type(kind)
+        elif kind in _SOUND_TYPES:
+            return False
+        elif self.form is Form.UNKNOWN:
+            self._tell(bytes(payload), kind)
+            return self.form is Form.UNKNOWN or kind in self._types
+        return kind in self._types
+
+    def _settle(self, form: Form, kind: int) -> None:
+        self.form = form
+        self._types = self._seconds = frozenset()
+        self._add_type(kind)
+
+    def _add_type(self, kind: int) -> None:
+        self._types |= {kind}
+        self._seconds |= {kind, kind | 0x80}
+
+    def _tell(self, payload: bytes, kind: int) -> None:
         """Look what the payload is."""
         if payload[:3] == b"\x00\x00\x01" and payload[3:4] >= b"\xba":
-            self.form = Form.PS
+            self._settle(Form.PS, kind)
         elif is_transport(payload):
-            self.form, self._demuxer = Form.TS, TsDemuxer()
+            self._settle(Form.TS, kind)
+            self._demuxer = TsDemuxer()
         else:
             codec = sniff(payload)
             if codec is not None:
-                self.form = Form.H264 if codec is Codec.H264 else Form.H265
+                self._settle(Form.H264 if codec is Codec.H264 else Form.H265, kind)
                 self._demuxer = NalDepacketizer(codec)
             elif self._untold < _UNKNOWN_AFTER:
                 self._untold += 1
                 if self._head not in _PRIVATE:
                     self._head = payload[:4]
 
-    def _other_audio(self, packet: RtpPacket, missing: int) -> list[AccessUnit]:
+    def _sound(self, packet: RtpPacket, missing: int) -> list[AccessUnit]:
         kind = packet.payload_type
         if kind not in self._audio:
             codec = PAYLOAD_TYPES.get(kind)
-            self._audio[kind] = AacDepacketizer() if codec is None else G711Depacketizer(codec)
+            self._audio[kind] = AacDepacketizer() if codec is None else SoundDepacketizer(codec)
         return self._audio[kind].push(packet.payload, timestamp=packet.timestamp, missing=missing)
 
     def _marked(self, units: list[AccessUnit]) -> list[AccessUnit]:
@@ -194,6 +261,15 @@ class Depacketizer:
             self._is_first = False
             units[0] = replace(units[0], is_discontinuous=True)
         return units
+
+
+@dataclass(slots=True)
+class _Numbers:
+    """The sequence numbers of audio beside the stream."""
+
+    order: ReorderBuffer | None = None
+    """Its own order; None as long as its numbers are taken for those of the stream."""
+    held: RtpPacket | None = None
 
 
 class Picture:

@@ -46,7 +46,7 @@ class PsDemuxer:
         self._has_headers = False
         self._runs_on = _NOT
         self._extra = 0
-        self._is_broken_start = False
+        self._is_foreign = False
         self._after_video = False
 
     @property
@@ -330,9 +330,13 @@ class PsDemuxer:
                 return behind, True
         if self._after_video:
             # The length was wrong, perhaps for want of a 17th bit: go on to the next start code.
-            # Where nearly one stands, that is what is wrong, and what follows is no picture.
+            # Where nearly one stands, that is what is wrong, and what follows is no picture; where
+            # one stands in what was taken, the length was too long.
             there = zip(buffer[place : place + 3], syntax.START, strict=False)
-            self._is_broken_start = sum(one == other for one, other in there) > 1
+            is_near = sum(one == other for one, other in there) > 1
+            self._is_foreign = (
+                is_near and buffer[place + 3 : place + 4] >= b"\xb9"
+            ) or _ANY_START.search(self._video.last_part) is not None
             self._runs_on, self._extra = _WRAPPED, 0
         else:
             self._video.damage()
@@ -357,7 +361,7 @@ class PsDemuxer:
                 self._count("pes_length_wrapped")
             else:
                 self._count("pes_length")
-                if self._is_broken_start:
+                if self._is_foreign:
                     self._video.damage()
         self._runs_on, self._after_video = _NOT, False
 

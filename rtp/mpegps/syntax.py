@@ -32,13 +32,15 @@ STREAM_TYPES: dict[int, Codec] = {
     0x91: Codec.PCMU,
     0x92: Codec.G7221,
     0x93: Codec.G7231,
+    0x96: Codec.G726,
     0x99: Codec.G729,
     0x9B: Codec.SVAC_AUDIO,
     0x0F: Codec.AAC,
 }
 """PSM stream_type to codec.
 
-Source: GB/T 28181-2016 Annex C.1, GB/T 28181-2022 Annex C.1 (0x0F, 0x24 and 0x91 are new there).
+Source: GB/T 28181-2016 Annex C.1, GB/T 28181-2022 Annex C.1 (0x0F, 0x24 and 0x91 are new there);
+0x96 stands in neither, and is what cameras with G.726 write.
 """
 
 _TYPE_OF: Final = {codec: stream_type for stream_type, codec in STREAM_TYPES.items()}

@@ -74,6 +74,11 @@ class VideoTrack:
         """Whether the marker was right so far."""
         return self._trusts_marker
 
+    @property
+    def last_part(self) -> bytes:
+        """What the last PES packet of the open picture held; empty when that is not kept."""
+        return self._parts[-1] if self._parts else b""
+
     def declare(self, codec: Codec | None) -> None:
         """Take what a stream map says; it is checked against the next parameter sets."""
         self._is_verified = False

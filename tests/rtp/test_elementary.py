@@ -8,15 +8,15 @@ from rtp.access_unit import Codec
 from rtp.elementary import (
     PAYLOAD_TYPES,
     AacDepacketizer,
-    G711Depacketizer,
     NalDepacketizer,
+    SoundDepacketizer,
     sniff,
 )
 from rtp.mpegts import TsDemuxer
 
 
 def test_samples_become_ticks_of_90_khz_over_the_wrap() -> None:
-    depacketizer = G711Depacketizer(PAYLOAD_TYPES[8])
+    depacketizer = SoundDepacketizer(PAYLOAD_TYPES[8])
     first = depacketizer.push(bytes(160), timestamp=0xFFFFFFFF - 159)
     second = depacketizer.push(memoryview(bytes(160)), timestamp=0, missing=2)
     assert depacketizer.push(b"", timestamp=160) == []

@@ -95,3 +95,26 @@ def test_a_packet_that_was_very_late_does_not_start_again_by_itself() -> None:
     buffer = ReorderBuffer()
     assert feed(buffer, 20_000, 5, 20_001, 6, 20_002) == [(20_000, 0), (20_001, 0), (20_002, 0)]
     assert buffer.restarts == 0
+
+
+def test_a_short_jump_backward_starts_again_and_loses_nothing() -> None:
+    buffer = ReorderBuffer()
+    feed(buffer, *range(500))
+    found = feed(buffer, *range(300))
+    assert found == [(0, 1), *((number, 0) for number in range(1, 300))]
+    assert buffer.restarts == 1
+
+
+def test_a_run_of_repeats_is_no_new_beginning() -> None:
+    buffer = ReorderBuffer()
+    feed(buffer, *range(500))
+    assert feed(buffer, *range(440, 500), 500, *range(440, 501)) == [(500, 0)]
+    assert (buffer.restarts, buffer.duplicates) == (0, 121)
+
+
+def test_a_number_far_from_those_expected_is_told() -> None:
+    buffer = ReorderBuffer()
+    assert not buffer.is_far(30_000)  # nothing is expected yet
+    feed(buffer, 65_000)
+    assert buffer.is_far(30_000)
+    assert not buffer.is_far(100)

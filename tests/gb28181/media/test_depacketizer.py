@@ -7,6 +7,7 @@ from gb28181.media.relay import join
 from rtp.access_unit import AccessUnit, Codec
 from rtp.batch import PacketBatch
 from rtp.mpegps.muxer import PsMuxer
+from rtp.packet import RtpPacket
 from rtp.packetizer import Packetizer
 
 KEY = bytes.fromhex("0000000167640028acd90000000168ee3cb00000000165888400")
@@ -124,3 +125,93 @@ def test_aac_of_its_own_payload_type_stands_beside_the_program_stream() -> None:
     units = fed(depacketizer, [b"\x00\x10\x00\xa0" + bytes(20)], kind=102)
     assert [one.codec for one in units] == [Codec.AAC]
     assert depacketizer.form is Form.UNKNOWN
+
+
+def told(packets: list[bytes], depacketizer: Depacketizer | None = None) -> list[AccessUnit]:
+    depacketizer = depacketizer or Depacketizer(ordered=False)
+    found = [each for packet in packets for each in depacketizer.push(join([packet], 0.0), 0.0)]
+    return found + depacketizer.flush()
+
+
+def stream_with(kind: int, sound: bytes, *, numbers: int | None = None) -> list[bytes]:
+    """Ten pictures as a program stream and a packet of another type behind each of them."""
+    muxer, packetizer, packets, number = PsMuxer(Codec.H264, None), Packetizer(ssrc=1), [], 0
+    for index in range(10):
+        made = packetizer.push(muxer.push(unit(index)), index * 3600)
+        number += len(made) + (numbers is None)
+        packets += made
+        own = number - 1 if numbers is None else numbers + index
+        if numbers is None:
+            packetizer = Packetizer(ssrc=1, sequence_number=number)
+        beside = RtpPacket(
+            payload_type=kind, sequence_number=own & 0xFFFF, timestamp=index * 320, ssrc=1,
+            payload=sound,
+        )  # fmt: skip
+        packets.append(beside.to_bytes())
+    return packets
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec"),
+    [(0, Codec.PCMU), (4, Codec.G7231), (8, Codec.PCMA), (9, Codec.G7221), (18, Codec.G729),
+     (20, Codec.SVAC_AUDIO)],
+)  # fmt: skip
+@pytest.mark.parametrize("numbers", [None, 40_000])
+def test_sound_of_its_own_payload_type_leaves_the_pictures_whole(
+    kind: int, codec: Codec, numbers: int | None
+) -> None:
+    found = told(stream_with(kind, b"\x5a" * 320, numbers=numbers))
+    pictures = [each for each in found if each.codec is Codec.H264]
+    assert [each.data for each in pictures] == [unit(number).data for number in range(10)]
+    assert not any(each.is_damaged for each in pictures)
+    sound = [each for each in found if each.codec is codec]
+    assert [each.pts for each in sound] == [3600 * number for number in range(10)]
+
+
+def test_a_payload_type_that_is_neither_is_left_out_and_counted() -> None:
+    depacketizer = Depacketizer(ordered=False)
+    found = told(stream_with(107, b"metadata" * 20), depacketizer)
+    assert [each.data for each in found] == [unit(number).data for number in range(10)]
+    assert depacketizer.repairs == {"other_payload_type": 10}
+
+
+@pytest.mark.parametrize("kind", [8, 33, 98])
+def test_a_program_stream_under_the_name_of_another_is_told_by_its_packs(kind: int) -> None:
+    packets = [bytes(packet) for batch in batches(6) for packet in batch.packets()]
+    found = told(
+        [packet[:1] + bytes((packet[1] & 0x80 | kind,)) + packet[2:] for packet in packets]
+    )
+    assert [each.data for each in found] == [unit(number).data for number in range(6)]
+
+
+def test_a_program_stream_whose_packs_begin_nowhere_is_one_all_the_same() -> None:
+    muxer = PsMuxer(Codec.H264, None)
+    stream = b"abc" + b"".join(muxer.push(unit(number)) for number in range(12))
+    depacketizer = Depacketizer(ordered=False)
+    packets = [
+        RtpPacket(
+            payload_type=96, sequence_number=number, timestamp=0, ssrc=1,
+            payload=stream[place : place + 700],
+        ).to_bytes()
+        for number, place in enumerate(range(0, len(stream), 700))
+    ]  # fmt: skip
+    found = told(packets, depacketizer)
+    assert [each.data for each in found] == [unit(number).data for number in range(12)]
+    assert depacketizer.payload == "MPEG-PS"
+
+
+def test_what_looked_like_video_alone_and_was_none_is_undone_by_a_pack() -> None:
+    size = bytes.fromhex("6764001eacd940a02ff9610000030001000003003c8f162d96")
+    first = RtpPacket(payload_type=96, sequence_number=0, timestamp=0, ssrc=1, payload=size)
+    depacketizer = Depacketizer(ordered=False)
+    depacketizer.push(join([first.to_bytes()], 0.0), 0.0)
+    assert depacketizer.payload == "H.264 without PS"
+    packetizer, muxer = Packetizer(ssrc=1, sequence_number=1), PsMuxer(Codec.H264, None)
+    packets = [
+        packet
+        for number in range(6)
+        for packet in packetizer.push(muxer.push(unit(number)), number * 3600)
+    ]
+    found = told(packets, depacketizer)
+    assert depacketizer.payload == "MPEG-PS"
+    assert [each.data for each in found] == [unit(number).data for number in range(6)]

@@ -192,6 +192,19 @@ def test_a_pes_length_that_is_too_short_costs_nothing() -> None:
     assert demuxer.repairs == {"pes_length": 1}
 
 
+def test_a_pes_length_into_the_next_pes_packet_damages_the_picture() -> None:
+    units = [picture(index, size=70_000) for index in range(3)]
+    packs = muxed(units)
+    pack, ticks = packs[1]
+    at = pack.index(b"\0\0\1\xe0")
+    first = pack[at + 14 : at + 14 + 30_000]
+    rest = pack[at + 14 + 30_000 : at + 14 + 60_000]
+    pack = pack[:at] + syntax.write_pes(0xE0, first, pts=ticks)
+    pack = pack[: at + 4] + (30_008 + 500).to_bytes(2, "big") + pack[at + 6 :]
+    packs[1] = (pack + syntax.write_pes(0xE0, rest, pts=None), ticks)
+    assert [unit.is_damaged for unit in demux(packs)] == [False, True, False]
+
+
 @pytest.mark.parametrize("broken", ["000041", "004001", "800001"])
 def test_a_broken_start_code_behind_a_picture_damages_it(broken: str) -> None:
     units = [picture(index) for index in range(3)]
