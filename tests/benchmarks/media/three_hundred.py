@@ -1,8 +1,9 @@
 """300 streams of 4 Mbit/s relayed by two media workers for ten minutes, on loopback.
 
 Senders (one C program for each worker) and the sink are on the same machine; their CPU is said
-apart. Prints what was lost, and CPU and memory of every process at the start, each minute and at
-the end. Prints figures; asserts nothing.
+apart. Prints CPU and memory of every process on the way and at the end, and what was lost: by the
+sequence numbers of each stream at the sink, and whose loss it was (the sender's own failures, the
+kernel before a worker, a worker, the kernel before the sink). Prints figures; asserts nothing.
 """
 
 from __future__ import annotations
@@ -82,13 +83,29 @@ async def open_streams(
 
 
 async def run(options: argparse.Namespace, folder: Path) -> None:
-    streams, seconds, spread = options.streams, options.seconds, options.spread
     build(folder)
-    records = make(folder, seconds=_CLIP, loops=math.ceil((seconds + 2 * _LEAD) / _CLIP) + 1)
-    pipe = asyncio.subprocess.PIPE
-    sink = await asyncio.create_subprocess_exec(
-        folder / "sink", str(SINK_PORT), str(seconds + 300), stdout=pipe
-    )
+    loops = math.ceil((options.seconds + 2 * _LEAD) / _CLIP) + 1
+    records = make(folder, seconds=_CLIP, loops=loops)
+    programs: list[asyncio.subprocess.Process] = []
+    try:
+        # Bounded, whatever becomes of a worker or of a program beside it.
+        async with asyncio.timeout(options.seconds + 2 * _LEAD + 90.0):
+            await measure(options, folder, records, programs)
+    finally:
+        for program in programs:
+            if program.returncode is None:
+                program.kill()
+                await program.wait()
+
+
+async def measure(
+    options: argparse.Namespace,
+    folder: Path,
+    records: Path,
+    programs: list[asyncio.subprocess.Process],
+) -> None:
+    streams, seconds = options.streams, options.seconds
+    sink = await start(programs, folder / "sink", SINK_PORT, seconds + 300)
     async with WorkerPlane(
         options.workers, ports=PORTS, tick=0.005, keep_group=options.group
     ) as plane:
@@ -96,22 +113,21 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
         processes |= {f"worker {number}": pid for number, pid in enumerate(plane.pids)}
         empty = look(processes)
         parts, sinks, relays = await open_streams(plane, streams)
-        environment = os.environ | ({"SPREAD_MS": f"{spread:g}"} if spread else {})
         senders = []
         for number, part in enumerate(parts):
-            sender = await asyncio.create_subprocess_exec(
-                folder / "ps_sender", records, "udp", HOST, str(part.receivers[0].local[1]), "2",
-                str(len(part.receivers)), str(part.ssrc), str(seconds + 2 * _LEAD),
-                stdout=pipe, env=environment,
+            sender = await start(
+                programs, folder / "ps_sender", records, "udp", HOST, part.receivers[0].local[1],
+                2, len(part.receivers), part.ssrc, seconds + 2 * _LEAD, spread=options.spread,
             )  # fmt: skip
             senders.append(sender)
             processes[f"C sender {number}"] = sender.pid
         await asyncio.sleep(_LEAD)
-        first = before = look(processes)
+        first = before = now = look(processes)
         while (left := first.at + seconds - time.monotonic()) > 1:
-            await asyncio.sleep(min(60.0, left))
+            await asyncio.sleep(min(60.0 if seconds > 120 else 10.0, left))
             now = look(processes)
             tell(f"after {now.at - first.at:.0f} s", before, now)
+            progress(parts, relays)
             before = now
         sent = [(await sender.communicate())[0].decode() for sender in senders]
         await asyncio.sleep(2.0)  # the last packets, and their counters
@@ -119,6 +135,32 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
         arrived = (await sink.communicate())[0].decode()
         summary(streams, empty, first, now)
         losses(parts, sinks, relays, sent, arrived)
+
+
+async def start(
+    programs: list[asyncio.subprocess.Process], *command: object, spread: float = 0.0
+) -> asyncio.subprocess.Process:
+    """Start one of the C programs, which end with this process at the latest."""
+    program = await asyncio.create_subprocess_exec(
+        *map(str, command),
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | ({"SPREAD_MS": f"{spread:g}"} if spread else {}),
+    )
+    programs.append(program)
+    return program
+
+
+def progress(parts: list[Part], relays: list[RemoteRelay]) -> None:
+    """Print how it stands, by the workers' own counters, which are a second old at most."""
+    seen = [receiver.statistics for part in parts for receiver in part.receivers]
+    print(
+        f"  {sum(one.packets for one in seen)} packets received, "
+        f"{sum(one.lost for one in seen)} lost before, "
+        f"{sum(one.kernel_drops for one in seen)} of them dropped by the kernel; "
+        f"{sum(one.statistics.packets for one in relays)} relayed; "
+        f"{sum(receiver.is_closed for part in parts for receiver in part.receivers)} streams ended",
+        flush=True,
+    )
 
 
 def tell(when: str, before: Look, now: Look) -> None:
@@ -142,7 +184,8 @@ def summary(streams: int, empty: Look, first: Look, last: Look) -> None:
         print(
             f"{name}: {100 * cpu / took:.1f} % of a core, {idle}"
             f"{first.resident[name] / 2**20:.1f} MiB at the start, "
-            f"{last.resident[name] / 2**20:.1f} MiB at the end"
+            f"{last.resident[name] / 2**20:.1f} MiB at the end "
+            f"({(last.resident[name] - first.resident[name]) / 2**20:+.1f})"
         )
     ours = sum(last.cpu[name] - first.cpu[name] for name in last.cpu if not name.startswith("C "))
     theirs = sum(last.cpu[name] - first.cpu[name] for name in last.cpu if name.startswith("C "))
@@ -161,15 +204,21 @@ def losses(
 ) -> None:
     """Print what did not arrive, and where it went."""
     seen = [receiver.statistics for part in parts for receiver in part.receivers]
-    packets = sum(number("pkts", one) for one in sent)
+    packets, arrivals = sum(number("pkts", one) for one in sent), number("udp_pkts", arrived)
+    missing = number("missing", arrived) - number("late", arrived)
     print(
         f"{packets} packets sent, {sum(one.packets for one in seen)} received, "
-        f"{number('udp_pkts', arrived)} arrived: "
-        f"{packets - number('udp_pkts', arrived)} lost\n"
-        f"  receivers: {sum(one.lost for one in seen)} lost, "
-        f"{sum(one.kernel_drops for one in seen)} dropped by the kernel; relays: "
-        f"{sum(one.statistics.dropped for one in relays)} dropped; sinks: "
-        f"{sum(one.statistics.dropped for one in sinks)} not sent"
+        f"{sum(one.statistics.packets for one in relays)} relayed, {arrivals} arrived: "
+        f"{packets - arrivals} lost\n"
+        f"  senders: {sum(number('errs', one) for one in sent)} could not be sent (not counted)\n"
+        f"  before the workers: {sum(one.lost for one in seen)} lost, of them "
+        f"{sum(one.kernel_drops for one in seen)} dropped by the kernel\n"
+        f"  in the workers: {sum(one.statistics.dropped for one in relays)} dropped by relays, "
+        f"{sum(one.statistics.dropped for one in sinks)} not sent by their sinks\n"
+        f"  at the C sink: {missing} missing by the sequence numbers of {number('ssrcs', arrived)} "
+        f"streams, in {number('gap_streams', arrived)} of them; {number('kernel_drops', arrived)} "
+        f"dropped by the kernel; {number('fewest', arrived)} to {number('most', arrived)} packets "
+        "of a stream"
     )
     for one in (*sent, arrived):
         print(f"  {one.strip()}")
