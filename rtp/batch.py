@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -17,6 +16,9 @@ _REST: Final = struct.Struct("!BHII")
 _LENGTH: Final = struct.Struct("!H")
 _STRIDED_FROM: Final = 6  # below this many packets the slices cost more than they save
 _UNKNOWN: Final = -2
+_FIELDS: Final = 5
+_RTCP_FIRST: Final = min(RTCP_TYPES)
+_RTCP_LAST: Final = max(RTCP_TYPES)
 _AUDIO_TYPES: Final = frozenset({0, 4, 8, 9, 18, 20})
 """Static payload types of audio (GB/T 28181-2016 and 2022 C.2)."""
 _MOST: Final = 256
@@ -25,8 +27,7 @@ _COUNTING: Final = bytes(range(256)) * (_MOST // 256 + 1)
 _SAME: Final = [bytes((value,)) * _MOST for value in range(256)]
 
 
-@dataclass(slots=True)
-class Heads:
+class Heads(NamedTuple):
     """The fixed headers of a batch, field by field: one entry for each packet."""
 
     firsts: tuple[int, ...]
@@ -67,6 +68,8 @@ class PacketBatch:
             first of them at least; 0 when it is not, or not known.
         lengths: The lengths in ``bounds``, where they are at hand.
         even: How many packets from the first on are ``stride`` apart; by default all.
+        size: Bytes of all packets together, where they were added up; else -1.
+        fields: The five fields of every fixed header, one after the other, where they were read.
     """
 
     is_framed = False
@@ -78,8 +81,12 @@ class PacketBatch:
     """Whether nobody else looks at the buffer any more: it may be rewritten in place."""
     _heads: Heads | None = None
     _group: int = _UNKNOWN
+    _is_read = False
+    _is_rtp = False
     _is_plain = False
     _is_run = False
+    _ssrc = -1
+    _timestamp = -1
 
     def __init__(
         self,
@@ -89,6 +96,8 @@ class PacketBatch:
         stride: int = 0,
         lengths: list[int] | None = None,
         even: int | None = None,
+        size: int = -1,
+        fields: tuple[int, ...] = (),
     ) -> None:
         self.data = data
         self.received = received
@@ -99,11 +108,12 @@ class PacketBatch:
             lengths = [length for _, length in bounds or ()]
         self.lengths = lengths
         """Bytes of each packet."""
-        self.size = sum(lengths)
+        self.size = sum(lengths) if size < 0 else size
         """Bytes of all packets together."""
         self.even = (len(lengths) if even is None else even) if stride else 0
         """How many packets from the first on are ``stride`` apart."""
         self._bounds = bounds
+        self._fields = fields
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -118,53 +128,104 @@ class PacketBatch:
 
     @property
     def heads(self) -> Heads:
-        """The fixed headers, read once."""
-        return self._heads or self._read_heads()
+        """The fixed headers by field, for whoever looks at each packet."""
+        if self._heads is None:
+            fields = self.fields
+            self._heads = Heads(*(fields[field::_FIELDS] for field in range(_FIELDS)))
+        return self._heads
+
+    @property
+    def fields(self) -> tuple[int, ...]:
+        """The five fields of every fixed header, one after the other, read once."""
+        if not self._is_read:
+            self._read()
+        return self._fields
 
     @property
     def is_plain(self) -> bool:
         """Whether the payload of every packet is what follows its twelve bytes of header."""
-        if self._heads is None:
-            self._read_heads()
+        if not self._is_read:
+            self._read()
         return self._is_plain
 
     @property
     def is_rtp(self) -> bool:
         """Whether every packet is RTP of version 2, and none RTCP."""
-        heads = self._heads or self._read_heads()
-        is_second = self._is_plain or (min(heads.firsts) >= 0x80 and max(heads.firsts) < 0xC0)
-        return is_second and RTCP_TYPES.isdisjoint(heads.seconds)
+        if not self._is_read:
+            self._read()
+        return self._is_rtp
 
     @property
     def is_run(self) -> bool:
         """Whether the sequence numbers follow each other; false for a run that wraps."""
-        if self._heads is None:
-            self._read_heads()
+        if not self._is_read:
+            self._read()
         return self._is_run
 
-    def _read_heads(self) -> Heads:
+    @property
+    def ssrc(self) -> int:
+        """The source of all packets; -1 when they are of several, or there is none."""
+        if not self._is_read:
+            self._read()
+        return self._ssrc
+
+    @property
+    def timestamp(self) -> int:
+        """The timestamp of all packets; -1 when they have several, or there is none."""
+        if not self._is_read:
+            self._read()
+        return self._timestamp
+
+    @property
+    def first_number(self) -> int:
+        """The sequence number of the first packet, which must be there."""
+        return self.fields[2]
+
+    @property
+    def last_number(self) -> int:
+        """The sequence number of the last packet, which must be there."""
+        return self.fields[_FIELDS * len(self.lengths) - 3]
+
+    def _read(self) -> None:
+        """Read the fixed headers, and see in one go what holds for all of them."""
+        self._is_read = True
         count = len(self.lengths)
         if not count:
-            nothing = self._heads = Heads((), (), (), (), ())
-            return nothing
+            return
+        fields = self._fields or self._read_fields(count)
+        self._fields = fields
+        first, ticks, source = fields[2], fields[3], fields[4]
+        is_rtp = is_plain = is_run = True
+        place = 0
+        for number in range(first, first + count):
+            version, kind = fields[place], fields[place + 1]
+            if version != 0x80:
+                is_plain = False
+                if version >> 6 != 2:
+                    is_rtp = False
+            if _RTCP_FIRST <= kind <= _RTCP_LAST:
+                is_rtp = False
+            if fields[place + 2] != number:
+                is_run = False
+            if fields[place + 3] != ticks:
+                ticks = -1
+            if fields[place + 4] != source:
+                source = -1
+            place += _FIELDS
+        self._is_rtp, self._is_plain, self._is_run = is_rtp, is_plain, is_run
+        self._timestamp, self._ssrc = ticks, source
+
+    def _read_fields(self, count: int) -> tuple[int, ...]:
         even = self.even
-        flat: tuple[int, ...] = ()
+        fields: tuple[int, ...] = ()
         if even:
-            flat = _rows(self.stride, even).unpack_from(self.data, self.start)
+            fields = header_rows(self.stride, even).unpack_from(self.data, self.start)
         if even < count:
             read, data = _HEAD.unpack_from, self.data
-            flat += tuple(
+            fields += tuple(
                 [field for offset, _ in self.bounds[even:] for field in read(data, offset)]
             )
-        numbers: tuple[int, ...] = flat[2::5]
-        heads = Heads(flat[0::5], flat[1::5], numbers, flat[3::5], flat[4::5])
-        self._heads = heads
-        self._is_plain = heads.firsts.count(0x80) == count
-        first = numbers[0]
-        self._is_run = numbers[-1] == first + count - 1 and (
-            count < 3 or numbers == tuple(range(first, first + count))
-        )
-        return heads
+        return fields
 
     def packets(self) -> list[memoryview]:
         """Return a view of each packet; none may outlive a rewrite."""
@@ -182,7 +243,7 @@ class PacketBatch:
         if not self.is_borrowed:
             return self
         kept = self.copy()
-        kept._heads = None  # many may be kept, few are looked at again
+        kept._heads, kept._fields, kept._is_read = None, (), False  # few are looked at again
         return kept
 
     def select(self, keep: list[bool]) -> PacketBatch:
@@ -212,10 +273,16 @@ class PacketBatch:
         bounds = self._bounds
         if by and bounds is not None:
             bounds = [(offset - by, length) for offset, length in bounds]
-        other = PacketBatch(data, bounds, self.received, self.stride, self.lengths, self.even)
+        other = PacketBatch(
+            data, bounds, self.received, self.stride, self.lengths, self.even, self.size
+        )
         other.start = self.start - by
         other.is_framed, other._group = self.is_framed, self._group
-        other._heads, other._is_run, other._is_plain = self._heads, self._is_run, self._is_plain
+        if self._is_read:
+            other._heads, other._fields, other._is_read = self._heads, self._fields, True
+            other._is_rtp, other._is_plain = self._is_rtp, self._is_plain
+            other._is_run, other._ssrc = self._is_run, self._ssrc
+            other._timestamp = self._timestamp
         return other
 
     def rewrite(
@@ -235,25 +302,28 @@ class PacketBatch:
             payload_type: The new one; None keeps it. Audio of a static type stands beside the
                 stream and keeps its own.
         """
-        heads, even = self.heads, 0
-        if _STRIDED_FROM <= self.even <= _MOST and self._is_run:
-            even = self.even
+        fields, even, index = self.fields, self.even, 0
+        if _STRIDED_FROM <= even <= _MOST and self._is_run:
             self._rewrite_strided(ssrc, sequence_offset, timestamp_offset, payload_type)
-        if even < len(self.lengths):
-            write, data, bounds = _REST.pack_into, self.data, self.bounds
-            seconds = heads.seconds
-            if payload_type is not None:
-                seconds = tuple([_typed(second, payload_type) for second in seconds])
-            for index in range(even, len(bounds)):
-                write(
-                    data,
-                    bounds[index][0] + 1,
-                    seconds[index],
-                    heads.numbers[index] + sequence_offset & 0xFFFF,
-                    heads.ticks[index] + timestamp_offset & 0xFFFF_FFFF,
-                    ssrc,
-                )
-        self._heads = None
+            index = even
+        count, place = len(self.lengths), index * _FIELDS
+        bounds = self.bounds if even < count else None
+        data, offset = self.data, self.start
+        while index < count:
+            second = fields[place + 1]
+            if payload_type is not None and second & 0x7F != payload_type:
+                second = _typed(second, payload_type)
+            _REST.pack_into(
+                data,
+                (offset + index * self.stride if bounds is None else bounds[index][0]) + 1,
+                second,
+                fields[place + 2] + sequence_offset & 0xFFFF,
+                fields[place + 3] + timestamp_offset & 0xFFFF_FFFF,
+                ssrc,
+            )
+            index += 1
+            place += _FIELDS
+        self._heads, self._fields, self._is_read = None, (), False
 
     @property
     def starts_group(self) -> bool:
@@ -358,17 +428,17 @@ class PacketBatch:
         self, ssrc: int, sequence: int, timestamp: int, payload_type: int | None
     ) -> None:
         """Rewrite packets whose numbers follow each other by slices."""
-        data, stride, heads = self.data, self.stride, self.heads
+        data, stride, fields = self.data, self.stride, self._fields
         count, start = self.even, self.start
         end = start + stride * (count - 1) + HEADER_SIZE
         if payload_type is not None:
             kind = payload_type
-            seconds = heads.seconds
+            seconds = fields[1::_FIELDS]
             if seconds.count(kind) + seconds.count(kind | 0x80) != len(seconds):
                 kinds = bytes([_typed(second, kind) for second in seconds[:count]])
                 data[start + 1 : end : stride] = kinds
         if sequence & 0xFFFF:
-            first = heads.numbers[0] + sequence & 0xFFFF
+            first = fields[2] + sequence & 0xFFFF
             low = first & 0xFF
             data[start + 3 : end : stride] = _COUNTING[low : low + count]
             if low + count <= 256:
@@ -377,7 +447,10 @@ class PacketBatch:
                 numbers = range(first, first + count)
                 data[start + 2 : end : stride] = bytes([n >> 8 & 0xFF for n in numbers])
         if timestamp & 0xFFFF_FFFF:
-            stamps = [ticks + timestamp & 0xFFFF_FFFF for ticks in heads.ticks[:count]]
+            stamps = [
+                ticks + timestamp & 0xFFFF_FFFF
+                for ticks in fields[3 : 3 + _FIELDS * count : _FIELDS]
+            ]
             raw = struct.pack(f"!{count}I", *stamps)
             data[start + 4 : end : stride] = raw[0::4]
             data[start + 5 : end : stride] = raw[1::4]
@@ -390,7 +463,7 @@ class PacketBatch:
 
 
 @lru_cache(maxsize=512)
-def _rows(stride: int, count: int) -> struct.Struct:
+def header_rows(stride: int, count: int) -> struct.Struct:
     """The fixed headers of ``count`` packets, ``stride`` bytes apart."""
     return struct.Struct("!" + f"BBHII{stride - HEADER_SIZE}x" * (count - 1) + "BBHII")
 

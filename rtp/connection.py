@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any, Final
 
 from .network import Address, StreamProtocol
-from .poller import READ_SIZE, MediaPoller
+from .poller import READ_SIZE, MediaPoller, Polled
 
 _BACKLOG: Final = 16
 _KEPT: Final = 1024 * 1024
 
 
-class PolledConnection(asyncio.Transport):
+class PolledConnection(Polled):
     """One TCP connection that a poller reads."""
 
     def __init__(self, poller: MediaPoller, sock: socket.socket, protocol: StreamProtocol) -> None:
-        super().__init__()
         self._poller = poller
         self._socket = sock
         self._protocol = protocol
@@ -147,7 +145,7 @@ class PolledConnection(asyncio.Transport):
         self._poller.loop.call_soon(self._protocol.connection_lost, error)
 
 
-class PolledServer:
+class PolledServer(Polled):
     """Listens for connections of a poller."""
 
     def __init__(

@@ -6,10 +6,12 @@ import contextlib
 import errno
 import socket
 import struct
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from .batch import PacketBatch, header_rows
 from .network import Address
-from .recvmmsg import Slots, has_recvmmsg
+from .packet import HEADER_SIZE
+from .recvmmsg import Slots, has_recvmmsg, sizes_layout
 
 PACKETS_A_READ: Final = 46  # what one UDP_SEGMENT send can carry at 1412 bytes
 _LARGEST_DATAGRAM: Final = 65_536
@@ -22,13 +24,16 @@ _PORT: Final = struct.Struct("!H")
 _SCOPE: Final = struct.Struct("=I")
 
 
-class Reader(Protocol):
+class Reader:
     """Reads datagrams into one buffer, each at the next multiple of ``stride``.
 
     What ``read`` brought stays until the next ``read`` of any reader of the same poller.
     """
 
-    stride: int
+    def __init__(self, stride: int) -> None:
+        self.stride = stride
+        self.is_first = stride == _SLOT
+        """Whether the usual size of the packets is not known yet."""
 
     def read(self, sock: socket.socket) -> int:
         """Read without waiting; return how many datagrams came.
@@ -36,23 +41,38 @@ class Reader(Protocol):
         Raises:
             OSError: The socket is broken.
         """
+        raise NotImplementedError
 
     def lengths(self, count: int) -> list[int]:
         """Return the length of each; one longer than ``stride`` is not whole in the buffer."""
+        raise NotImplementedError
 
-    def buffer(self, count: int) -> bytearray:
-        """Return the buffer itself; the next read writes over it."""
+    def batch(self, count: int, names: bytes, now: float) -> PacketBatch | None:
+        """Return what came as one batch over the buffer, which the next read writes over.
+
+        Args:
+            count: How many came.
+            names: The one address they may be from, as ``name`` returned it, 46 times.
+            now: When they came.
+
+        Returns:
+            None when one is from elsewhere, or too short or too long for the buffer.
+        """
+        raise NotImplementedError
 
     def name(self, count: int) -> bytes:
         """Return the address they are from as the kernel wrote it; empty when not all are from
         the same.
         """
+        raise NotImplementedError
 
     def decode(self, name: bytes) -> Address:
         """Read what ``name`` returned."""
+        raise NotImplementedError
 
     def datagrams(self, count: int) -> list[tuple[bytes, Address]]:
         """Return each datagram whole, with where it is from: the slow way."""
+        raise NotImplementedError
 
 
 class _Buffers:
@@ -68,7 +88,7 @@ class _Buffers:
         }
 
 
-class ManyReader:
+class ManyReader(Reader):
     """Reads with ``recvmmsg``: one system call for what one turn finds.
 
     The packets of a stream are of one size but for the last of a frame. With that size as
@@ -76,11 +96,11 @@ class ManyReader:
     """
 
     def __init__(self, family: int, stride: int, buffers: _Buffers) -> None:
-        self.stride = stride
+        super().__init__(stride)
         self._family = family
         self._buffers = buffers
         self._near = memoryview(buffers.near)
-        self._names = memoryview(buffers.names[socket.AddressFamily(family)])
+        self._names = buffers.names[socket.AddressFamily(family)]
         name_size = 28 if family == socket.AF_INET6 else 16
         self._slots = Slots(
             buffers.near, buffers.far, buffers.names[socket.AddressFamily(family)],
@@ -89,7 +109,9 @@ class ManyReader:
         )  # fmt: skip
         self._call: Any = self._slots.call
         self._address: Any = self._slots.address
-        self._sizes: memoryview = self._slots.sizes
+        self._raw: bytearray = self._slots.raw
+        self._sizes: dict[int, struct.Struct] = {}
+        self._rows: dict[int, struct.Struct] = {}
 
     def read(self, sock: socket.socket) -> int:
         """Read without waiting; return how many datagrams came."""
@@ -113,11 +135,26 @@ class ManyReader:
 
     def lengths(self, count: int) -> list[int]:
         """Return the length of each."""
-        return self._sizes[:count].tolist()
+        if count not in self._sizes:
+            self._sizes[count] = sizes_layout(count)
+        return list(self._sizes[count].unpack_from(self._raw))
 
-    def buffer(self, count: int) -> bytearray:
-        """Return the buffer itself; the next read writes over it."""
-        return self._buffers.near
+    def batch(self, count: int, names: bytes, now: float) -> PacketBatch | None:
+        """Return what came as one batch over the buffer."""
+        if not names or not self._names.startswith(names[: count * _NAME]):
+            return None
+        lengths, stride, size = self.lengths(count), self.stride, 0
+        for length in lengths:
+            if length > stride or length < HEADER_SIZE:
+                return None
+            size += length
+        near = self._buffers.near
+        if count not in self._rows:
+            self._rows[count] = header_rows(stride, count)
+        fields = self._rows[count].unpack_from(near)
+        batch = PacketBatch(near, None, now, stride, lengths, None, size, fields)
+        batch.is_borrowed = True
+        return batch
 
     def name(self, count: int) -> bytes:
         """Return the address they are from; empty when not all are from the same."""
@@ -149,11 +186,11 @@ class ManyReader:
         return host, port
 
 
-class SingleReader:
+class SingleReader(Reader):
     """Reads one datagram a call, where ``recvmmsg`` is not to be had."""
 
     def __init__(self) -> None:
-        self.stride = _SLOT
+        super().__init__(_SLOT)
         self._buffer = bytearray(_LARGEST_DATAGRAM)
         self._found: list[tuple[bytes, Address]] = []
 
@@ -175,9 +212,15 @@ class SingleReader:
         """Return the length of each."""
         return [len(data) for data, _ in self._found[:count]]
 
-    def buffer(self, count: int) -> bytearray:
-        """Return the datagrams in one buffer."""
-        return bytearray().join(data.ljust(self.stride, b"\0") for data, _ in self._found[:count])
+    def batch(self, count: int, names: bytes, now: float) -> PacketBatch | None:
+        """Return what came as one batch over a buffer of its own."""
+        lengths, name = self.lengths(count), self.name(count)
+        if not name or not names.startswith(name):
+            return None
+        if min(lengths) < HEADER_SIZE or max(lengths) > self.stride:
+            return None
+        data = bytearray().join(data.ljust(self.stride, b"\0") for data, _ in self._found[:count])
+        return PacketBatch(data, None, now, self.stride, lengths)
 
     def name(self, count: int) -> bytes:
         """Return the address they are from; empty when not all are from the same."""
@@ -213,7 +256,7 @@ class Readers:
         if longest > reader.stride:
             return self._of(family, min(longest, _SLOT))
         if reader.stride == _SLOT and lengths.count(longest) >= _SHRINK_FROM:
-            return self._of(family, longest)
+            return self._of(family, max(longest, HEADER_SIZE))
         return reader
 
     def _of(self, family: int, stride: int) -> ManyReader:

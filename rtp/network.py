@@ -52,6 +52,9 @@ class MediaSocket(Protocol):
 class StreamProtocol(asyncio.Protocol):
     """A protocol that can also take what was read from the buffer of the poller."""
 
+    def connection_made(self, transport: Any) -> None:
+        """Take the transport: of asyncio, or one that looks like it."""
+
     def unfinished(self) -> bytes:
         """Return what is left of the read before: it goes before the next."""
         return b""

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import select
-from typing import Final, Protocol
+from typing import Final
 
 from .datagrams import Readers
 
 READ_SIZE: Final = 65_536
 
 
-class Polled(Protocol):
+class Polled:
     """A socket that a poller watches."""
 
     def fileno(self) -> int:
         """The descriptor; -1 when closed."""
+        raise NotImplementedError
 
     def drain(self, now: float) -> bool:
         """Read what is there; return whether there may be more. Raises nothing."""
+        raise NotImplementedError
 
     def flush(self) -> None:
         """Write on: there is room again. Raises nothing."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Close it."""
+        raise NotImplementedError
 
 
 class MediaPoller:

@@ -36,7 +36,8 @@ class Reception:
         self._base: int | None = None
         self._highest = 0
         self._past = 0
-        self._seen = 0  # bit n: whether highest - n came
+        self._seen = 0  # bit n: whether highest - in_row - n came
+        self._in_row = 0  # how many came one after the other, up to the highest
         self._transit: float | None = None
         self._last_timestamp: int | None = None
         self._reported = (0, 0)
@@ -54,21 +55,28 @@ class Reception:
 
     def push_batch(self, batch: PacketBatch) -> None:
         """Count every packet of a batch; all must be of one source."""
-        heads = batch.heads
-        numbers, ticks = heads.numbers, heads.ticks
-        count = len(numbers)
-        is_next = self._base is not None and count and numbers[0] == self._highest + 1 & 0xFFFF
-        if is_next and batch.is_run:  # the usual case
+        count = len(batch.lengths)
+        if (
+            batch.is_run
+            and self._base is not None
+            and batch.first_number == self._highest + 1 & 0xFFFF
+        ):  # the usual case
             self.received += count
             self.bytes += batch.size
             self._highest += count
-            self._seen = (self._seen << count | (1 << count) - 1) & _MASK
-            if ticks.count(self._last_timestamp or 0) != count:
-                for timestamp in ticks:
+            self._in_row += count
+            ticks = batch.timestamp
+            if ticks < 0:
+                for timestamp in batch.heads.ticks:
                     if timestamp != self._last_timestamp:
                         self._take_time(timestamp, batch.received)
+            elif ticks != self._last_timestamp:
+                self._take_time(ticks, batch.received)
             return
-        for number, timestamp, length in zip(numbers, ticks, batch.lengths, strict=True):
+        heads = batch.heads
+        for number, timestamp, length in zip(
+            heads.numbers, heads.ticks, batch.lengths, strict=True
+        ):
             self.push(number, timestamp, batch.received, length)
 
     def push(self, sequence_number: int, timestamp: int, now: float, size: int = 0) -> None:
@@ -81,7 +89,7 @@ class Reception:
             step = ((sequence_number - self._highest + 0x8000) & 0xFFFF) - 0x8000
             if step == 1:
                 self._highest += 1
-                self._seen = self._seen << 1 & _MASK | 1
+                self._in_row += 1
             else:
                 self._place(sequence_number, step)
         if timestamp != self._last_timestamp:
@@ -112,10 +120,13 @@ class Reception:
 
     def _begin(self, sequence_number: int) -> None:
         self._base = self._highest = sequence_number
-        self._seen = 1
+        self._seen, self._in_row = 1, 0
 
     def _place(self, sequence_number: int, step: int) -> None:
         """Count a packet that is not the next one."""
+        row = min(self._in_row, _WINDOW)
+        self._seen = (self._seen << row | (1 << row) - 1) & _MASK
+        self._in_row = 0
         if abs(step) > _RESTART:
             self.restarts += 1
             self._past = self.expected

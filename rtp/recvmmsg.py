@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 
 
 class _Iovec(ctypes.Structure):
@@ -58,7 +59,8 @@ class Slots:
             ctypes.addressof(ctypes.c_char.from_buffer(buffer)) for buffer in (near, far, names)
         )
         self._iovecs = (_Iovec * (2 * packets))()
-        self._headers = (_Mmsghdr * packets)()
+        raw = bytearray(packets * ctypes.sizeof(_Mmsghdr))
+        self._headers = (_Mmsghdr * packets).from_buffer(raw)
         for index in range(packets):
             self._iovecs[2 * index] = _Iovec(first + index * stride, stride)
             self._iovecs[2 * index + 1] = _Iovec(rest + index * beyond, beyond - stride)
@@ -68,11 +70,15 @@ class Slots:
             header.iov_count = 2
         self.address = ctypes.c_void_p(ctypes.addressof(self._headers))
         """What it is called with."""
-        words = ctypes.sizeof(_Mmsghdr) // 4
-        self.sizes = (
-            memoryview(self._headers).cast("B").cast("I")[_Mmsghdr.size.offset // 4 :: words]
-        )
-        """The bytes of each datagram, once it was called."""
+        self.raw = raw
+        """What it writes about each datagram."""
+
+
+def sizes_layout(packets: int) -> struct.Struct:
+    """Return what reads the sizes of that many datagrams from ``Slots.raw``."""
+    before = _Mmsghdr.size.offset
+    after = ctypes.sizeof(_Mmsghdr) - before - 4
+    return struct.Struct("=" + f"{before}xI{after}x" * packets)
 
 
 def has_recvmmsg() -> bool:

@@ -77,7 +77,7 @@ class TcpMediaConnection(StreamProtocol):
         size: int = self._transport.get_write_buffer_size()
         return size
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Any) -> None:
         """Take the transport (called by asyncio)."""
         self._transport = transport
         self.local = _address(transport.get_extra_info("sockname"))

@@ -8,14 +8,13 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 from .batch import PacketBatch, Segment
-from .datagrams import PACKETS_A_READ
+from .datagrams import PACKETS_A_READ, Reader
 from .network import Address, OnBatch, OnRtcp
 from .packet import HEADER_SIZE, RTCP_TYPES, is_rtcp
-from .poller import MediaPoller
+from .poller import MediaPoller, Polled
 
 logger = logging.getLogger("gb28181.rtp")
 
@@ -34,7 +33,7 @@ _MOST_BYTES: Final = 65_000  # what one send may hold
 _FULL: Final = {errno.EAGAIN, errno.ENOBUFS}
 
 
-class UdpMediaSocket:
+class UdpMediaSocket(Polled):
     """One UDP socket of a poller.
 
     Counters: ``packets``, ``bytes``, ``garbage``, ``rtcp`` in; ``sent``, ``dropped``,
@@ -46,13 +45,15 @@ class UdpMediaSocket:
         self.on_rtcp: OnRtcp | None = None
         self._counters: Counter[str] = Counter()
         self._packets = self._bytes = self._sent = 0
-        self._name = b""
+        self._names = b""  # the address that packets came from last, once for each of a read
         self._source: Address = ("", 0)
         self._poller = poller
         self._socket = sock
         self._on_batch = on_batch
         self._can_segment = True
-        self._reader = poller.readers.first(sock.family)
+        self._segment = 0
+        self._control = _segmented(0)
+        self._reader: Reader = poller.readers.first(sock.family)
         name = sock.getsockname()
         self._local = (str(name[0]), int(name[1]))
 
@@ -93,12 +94,7 @@ class UdpMediaSocket:
         What a full socket refuses is dropped and counted: media does not wait.
         """
         lengths, stride = batch.lengths, batch.stride
-        if (
-            not lengths
-            or lengths[0] != stride
-            or batch.even < len(lengths)
-            or not self._can_segment
-        ):
+        if batch.even < len(lengths) or not self._can_segment or stride not in lengths:
             return self._send_any(batch, remote)
         view, sock, start = memoryview(batch.data), self._socket, batch.start
         count, index, sent = len(lengths), 0, 0
@@ -116,7 +112,9 @@ class UdpMediaSocket:
                 if index - first == 1:
                     sock.sendto(view[begin:end], remote)
                 else:
-                    sock.sendmsg((view[begin:end],), _segmented(size), 0, remote)
+                    if size != self._segment:
+                        self._segment, self._control = size, _segmented(size)
+                    sock.sendmsg((view[begin:end],), self._control, 0, remote)
             except OSError as exc:
                 sent += self._not_sent(
                     exc, batch, Segment(first, index - first, size, True), remote
@@ -188,23 +186,18 @@ class UdpMediaSocket:
             count = reader.read(self._socket)
             if not count:
                 return False
-            lengths, stride = reader.lengths(count), reader.stride
-            longest, name = max(lengths), reader.name(count)
-            if longest > stride or min(lengths) < HEADER_SIZE or not name:
-                self._sort_out(reader.datagrams(count), now)
-            else:
-                batch = PacketBatch(reader.buffer(count), None, now, stride, lengths)
-                batch.is_borrowed = True
-                if not batch.is_rtp:
-                    self._sort_out(reader.datagrams(count), now)
-                else:
-                    self._packets += count
-                    self._bytes += batch.size
-                    if name != self._name:
-                        self._name, self._source = name, reader.decode(name)
-                    self._on_batch(batch, self._source)
-            if longest != stride:
+            batch = reader.batch(count, self._names, now)
+            if batch is None:
+                batch = self._from_elsewhere(reader, count, now)
+            if reader.is_first or batch is None:
+                lengths = reader.lengths(count)
                 self._reader = self._poller.readers.choose(self._socket.family, reader, lengths)
+            if batch is not None and batch.is_rtp:
+                self._packets += count
+                self._bytes += batch.size
+                self._on_batch(batch, self._source)
+            else:
+                self._sort_out(reader.datagrams(count), now)
             return count == PACKETS_A_READ and not self.is_closed
         except Exception as exc:
             on_error = self.on_error
@@ -214,6 +207,14 @@ class UdpMediaSocket:
             else:
                 logger.exception("media socket %s:%d closed", *self._local, exc_info=exc)
             return False
+
+    def _from_elsewhere(self, reader: Reader, count: int, now: float) -> PacketBatch | None:
+        """Try another address for what came: that of the first packet, if it is that of all."""
+        name = reader.name(count)
+        if not name or self._names.startswith(name):
+            return None
+        self._names, self._source = name * PACKETS_A_READ, reader.decode(name)
+        return reader.batch(count, self._names, now)
 
     def _sort_out(self, datagrams: list[tuple[bytes, Address]], now: float) -> None:
         """Hand on the RTP packets among datagrams of any kind, once for each run of one source."""
@@ -304,7 +305,6 @@ def _check_granted(poller: MediaPoller, sock: socket.socket, wanted: int) -> Non
         )
 
 
-@lru_cache(maxsize=64)
 def _segmented(size: int) -> list[tuple[int, int, bytes]]:
     """The ancillary data of a send in segments of ``size`` bytes."""
     return [(socket.IPPROTO_UDP, _UDP_SEGMENT, _SEGMENT_SIZE.pack(size))]

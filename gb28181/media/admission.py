@@ -62,13 +62,11 @@ class Admission:
 
     def admit(self, batch: PacketBatch, source: Address, now: float) -> PacketBatch | None:
         """Return the packets of the batch that belong to us; None when none does."""
-        if source == self.source:
-            sources = batch.heads.sources
-            if sources.count(self.ssrc) == len(sources):  # the usual case
-                self._last_at = now
-                self._others = 0
-                self._next = batch.heads.numbers[-1] + 1 & 0xFFFF
-                return batch
+        if source == self.source and batch.ssrc == self.ssrc:  # the usual case
+            self._last_at = now
+            self._others = 0
+            self._next = batch.last_number + 1 & 0xFFFF
+            return batch
         admitted = self._decide(batch, source, now)
         if admitted is not None and len(admitted) < len(batch):
             self._refuse_ssrc(batch, len(batch) - len(admitted), source)
@@ -116,7 +114,7 @@ class Admission:
         if kept is not None and self.expected is not None:
             return self._lock(kept, source, self.expected, now)
         self._others += len(batch)
-        goes_on = batch.heads.numbers[0] == self._next
+        goes_on = batch.first_number == self._next
         if self._adopt and (goes_on or self._others >= _CHANGE_AFTER):
             return self._lock_any(batch, source, now)
         self._refuse_ssrc(batch, len(batch), source)
@@ -154,16 +152,15 @@ class Admission:
         self._is_exact = self.expected is None or ssrc == self.expected
         self._others = 0
         self._last_at = now
-        self._next = kept.heads.numbers[-1] + 1 & 0xFFFF
+        self._next = kept.last_number + 1 & 0xFFFF
         return kept
 
     def _with(self, batch: PacketBatch, ssrc: int | None) -> PacketBatch | None:
         if ssrc is None:
             return None
-        sources = batch.heads.sources
-        if sources.count(ssrc) == len(sources):
+        if batch.ssrc == ssrc:
             return batch  # the usual case, for every packet of every stream
-        keep = [source == ssrc for source in sources]
+        keep = [source == ssrc for source in batch.heads.sources]
         return batch.select(keep) if any(keep) else None
 
     def _is_from_host(self, source: Address) -> bool:

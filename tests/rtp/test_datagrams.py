@@ -37,10 +37,10 @@ def send(sender: socket.socket, sizes: list[int]) -> list[bytes]:
 def read(reader: Reader, receiver: socket.socket) -> list[bytes]:
     """What lies in the buffer, by stride and length."""
     count = reader.read(receiver)
-    lengths = reader.lengths(count)
-    data = reader.buffer(count)
-    places = [index * reader.stride for index in range(count)]
-    return [bytes(data[place : place + size]) for place, size in zip(places, lengths, strict=True)]
+    batch = reader.batch(count, reader.name(count) * PACKETS_A_READ, now=1.0)
+    assert batch is not None
+    assert (batch.stride, batch.received) == (reader.stride, 1.0)
+    return [bytes(packet) for packet in batch.packets()]
 
 
 def test_datagrams_lie_one_stride_apart(
