@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from .flow import Flow
 from .message import Request, Response
@@ -40,6 +41,26 @@ class OverloadLimits:
 
 
 DEFAULT_LIMITS = OverloadLimits()
+
+
+class Admission(Protocol):
+    """Who decides whether a new request outside any dialog is served: ``Gate`` is one."""
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds for the Retry-After of a refusal."""
+
+    def knows(self, flow: Flow) -> bool:
+        """Tell whether a flow belongs to a peer that has proved who it is."""
+
+    def admits(self, flow: Flow, request: Request, now: float, *, is_whole: bool = True) -> bool:
+        """Tell whether a new request is served; its body may be still to come."""
+
+    def settle(self, flow: Flow, request: Request, response: Response, now: float) -> None:
+        """Take the outcome of a request."""
+
+    def malformed(self, flow: Flow, now: float) -> bool:
+        """Take bytes that are no message; false when they are not to be answered."""
 
 
 class Gate:
@@ -88,8 +109,11 @@ class Gate:
         """Tell whether a flow belongs to a peer that has proved who it is."""
         return self._is_known is not None and self._is_known(flow)
 
-    def admits(self, flow: Flow, request: Request, now: float) -> bool:
-        """Tell whether a new request is served; nothing but its head is looked at."""
+    def admits(self, flow: Flow, request: Request, now: float, *, is_whole: bool = True) -> bool:
+        """Tell whether a new request is served; nothing but its head is looked at.
+
+        With ``is_whole`` false its body is still to come: it is not charged for yet.
+        """
         if request.method in ALWAYS_SERVED or request.to_tag:
             return True
         if self.knows(flow):
@@ -102,7 +126,8 @@ class Gate:
         if self._tokens(flow.remote[0], now) < 1.0:
             self._counters["charged_out"] += 1
             return False
-        self._charge(flow.remote[0], 1.0, now)
+        if is_whole:
+            self._charge(flow.remote[0], 1.0, now)
         return True
 
     def settle(self, flow: Flow, request: Request, response: Response, now: float) -> None:
@@ -142,6 +167,31 @@ class Gate:
         self._buckets[source] = (max(left, -self._limits.burst), now)
         if len(self._buckets) > self._limits.sources:
             del self._buckets[next(iter(self._buckets))]
+
+
+class Announced:
+    """Bytes of bodies that strangers have announced on connections, and not sent yet."""
+
+    __slots__ = ("_lengths", "_most", "_sum")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._sum = 0
+        self._lengths: dict[Flow, int] = {}
+
+    def take(self, flow: Flow, length: int) -> bool:
+        """Take an announcement; false when too much is waited for already."""
+        if self._sum + length > self._most:
+            return False
+        self.end(flow)
+        self._lengths[flow] = length
+        self._sum += length
+        return True
+
+    def end(self, flow: Flow) -> None:
+        """Note that the body of a connection came, or never will."""
+        if self._lengths:
+            self._sum -= self._lengths.pop(flow, 0)
 
 
 class Dawdlers:

@@ -11,6 +11,7 @@ Source: RFC 3261 7, 18.3, 25.1; RFC 4475.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,8 +94,22 @@ class StreamParser:
     Source: RFC 3261 7.5, 18.3.
     """
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        wants: Callable[[Request | Response, int], bool] | None = None,
+    ) -> None:
+        """Begin with a message.
+
+        Args:
+            limits: What a peer may send.
+            wants: Is given each well-formed message and the length of its body before that is
+                read; where it says no, the body is passed over and the message not returned.
+        """
         self._limits = limits
+        self._wants = wants
+        self._passed_over = 0
         self._buffer = bytearray()
         self._searched = 0
         self._blank_lines = 0
@@ -150,11 +165,19 @@ class StreamParser:
         self._searched = 0
         self._blank_lines = 0
         self._head = message, fault, length
+        if length and self._wants is not None and fault is None and _find_fault(message) is None:
+            self._passed_over = 0 if self._wants(message, length) else length
         return True
 
     def _take_body(self, taken: list[Request | Response | KeepAlive | MalformedMessage]) -> bool:
         assert self._head is not None
         message, fault, length = self._head
+        if self._passed_over:
+            gone = min(self._passed_over, len(self._buffer))
+            del self._buffer[:gone]
+            self._passed_over -= gone
+            self._head = self._head if self._passed_over else None
+            return not self._passed_over
         if len(self._buffer) < length:
             return False
         message.body = bytes(self._buffer[:length])

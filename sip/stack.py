@@ -8,7 +8,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from .call import CallInput
 from .errors import LocalProtocolError, MalformedMessage, RemoteProtocolError
@@ -31,6 +31,7 @@ from .inspection import refusal
 from .invite import InviteUsage
 from .message import Request, Response, make_response
 from .notifier import Notifier
+from .overload import Admission, Announced
 from .parser import DEFAULT_LIMITS, KeepAlive, Limits, StreamParser, is_keepalive, parse_datagram
 from .subscriber import Subscriber
 from .subscription import NotifierInput, SubscriberInput
@@ -68,31 +69,13 @@ class StackLimits:
     calls: int = 8_192
     subscriptions: int = 65_536
     """Subscriptions of peers to us."""
+    bodies: int = 256 * 1024 * 1024
+    """Bytes of bodies that are waited for at once on connections of strangers."""
     messages: Limits = DEFAULT_LIMITS
     """Sizes of one message."""
 
 
 DEFAULT_STACK_LIMITS = StackLimits()
-
-
-class Admission(Protocol):
-    """Who decides whether a new request outside any dialog is served: ``overload.Gate`` is one."""
-
-    @property
-    def retry_after(self) -> int:
-        """Seconds for the Retry-After of a refusal."""
-
-    def knows(self, flow: Flow) -> bool:
-        """Tell whether a flow belongs to a peer that has proved who it is."""
-
-    def admits(self, flow: Flow, request: Request, now: float) -> bool:
-        """Tell whether a new request is served."""
-
-    def settle(self, flow: Flow, request: Request, response: Response, now: float) -> None:
-        """Take the outcome of a request."""
-
-    def malformed(self, flow: Flow, now: float) -> bool:
-        """Take bytes that are no message; false when they are not to be answered."""
 
 
 class SipStack:
@@ -148,6 +131,8 @@ class SipStack:
         # Bound once: each transaction would keep two such objects of its own.
         self._send, self._report = self.send_bytes, self._report_server
         self._parsers: dict[Flow, StreamParser] = {}
+        self._reading: tuple[Flow, float] | None = None
+        self._announced = Announced(self._limits.bodies)
         self.calls = InviteUsage(self, heap=self._heap, token=token)  # type: ignore[arg-type]
         numbers = itertools.count(1)
         self.subscriber = Subscriber(
@@ -170,7 +155,9 @@ class SipStack:
             return self._receive_datagram(flow, data, now)
         parser = self._parsers.get(flow)
         if parser is None:
-            parser = self._parsers[flow] = StreamParser(self._limits.messages)
+            parser = StreamParser(self._limits.messages, wants=self._wants_body)
+            self._parsers[flow] = parser
+        self._reading = flow, now
         messages = 0
         is_pinged = False
         for message in parser.push(data):
@@ -180,6 +167,7 @@ class SipStack:
                     is_pinged = True
                     self.send_bytes(flow, b"\r\n")
                 continue
+            self._announced.end(flow)
             if self.on_received is not None:
                 self.on_received(flow, message.raw, now)
             if isinstance(message, MalformedMessage):
@@ -200,6 +188,7 @@ class SipStack:
     def flow_lost(self, flow: Flow, now: float) -> None:
         """Take the end of a connection: its transactions fail, its calls wait for another flow."""
         self._parsers.pop(flow, None)
+        self._announced.end(flow)
         for key in list(self._by_flow.get(flow, ())):
             transaction = self._find(key)
             if transaction is not None:
@@ -369,6 +358,30 @@ class SipStack:
             self.send_bytes(flow, answer.to_bytes())
         except (RemoteProtocolError, LocalProtocolError):
             self.count("malformed_unanswered")
+
+    def _wants_body(self, message: Request | Response, length: int) -> bool:
+        """Tell whether to read the body of a message; a request that is turned away is answered."""
+        assert self._reading is not None
+        flow, now = self._reading
+        admission = self._admission
+        if admission is None or admission.knows(flow):
+            return True
+        if isinstance(message, Response):
+            is_wanted = response_key(message) in self._clients
+        else:
+            is_wanted = server_key(message) in self._servers or admission.admits(
+                flow, message, now, is_whole=False
+            )
+        if is_wanted and self._announced.take(flow, length):
+            return True
+        if self.on_received is not None:
+            self.on_received(flow, message.raw, now)
+        if isinstance(message, Response):
+            self.count("stray_response")
+        elif message.method != "ACK":
+            fill_via(message, flow)
+            self._turn_away(flow, message)
+        return False
 
     def _receive_message(self, flow: Flow, message: Request | Response, now: float) -> None:
         try:

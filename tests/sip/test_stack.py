@@ -245,8 +245,8 @@ class Doorman:
     def knows(self, flow: Flow) -> bool:
         return flow == UDP
 
-    def admits(self, flow: Flow, request: Request, now: float) -> bool:
-        return True
+    def admits(self, flow: Flow, request: Request, now: float, *, is_whole: bool = True) -> bool:
+        return "Busy" not in request.headers
 
     def settle(self, flow: Flow, request: Request, response: Response, now: float) -> None:
         """Not looked at."""
@@ -263,6 +263,54 @@ def test_strangers_do_not_take_the_room_of_known_peers() -> None:
     ):
         server.receive_data(flow, on_wire(message(number=number)), 0.0)
         assert bool(server.events()) is is_served, number
+
+
+def guarded(**limits: int) -> SipStack:
+    return SipStack(token=lambda: "t", limits=StackLimits(**limits), admission=Doorman())  # type: ignore[arg-type]  # numbers
+
+
+def test_who_is_turned_away_hears_so_before_his_body_is_read() -> None:
+    server = guarded()
+    busy = message()
+    busy.headers.add("Busy", "yes")
+    busy.body = bytes(3000)
+    data, after = on_wire(busy), on_wire(message(number=2))
+    head = data.index(b"\r\n\r\n") + 4
+    server.receive_data(TCP, data[:head], 0.0)
+    response = only_response(server)
+    assert (response.status, response.headers.get("Retry-After")) == (503, "10")
+    assert not server.is_between_messages(TCP)
+    for place in range(head, len(data), 1000):
+        server.receive_data(TCP, data[place : place + 1000], 0.0)
+    assert server.is_between_messages(TCP)
+    server.receive_data(TCP, after, 0.0)
+    assert [type(event) for event in server.events()] == [RequestReceived]
+
+
+def test_strangers_announce_no_more_than_there_is_room_for() -> None:
+    server = guarded(bodies=5000)
+    request = message()
+    request.body = bytes(3000)
+    data = on_wire(request)
+    flows = [Flow("tcp", TCP.local, (TCP.remote[0], port)) for port in range(3)]
+    for flow in flows[:2]:
+        server.receive_data(flow, data[:-1], 0.0)
+    assert only_response(server).status == 503  # to the second
+    assert server.events() == []
+    server.flow_lost(flows[0], 0.0)
+    server.receive_data(flows[2], data, 0.0)
+    assert RequestReceived in [type(event) for event in server.events()]
+
+
+def test_body_of_an_answer_to_nothing_is_not_read() -> None:
+    server = guarded()
+    request = message()
+    on_wire(request)
+    stray = make_response(request, 200, body=bytes(100_000)).to_bytes()
+    server.receive_data(TCP, stray[:500], 0.0)
+    assert server.counters["stray_response"] == 1
+    server.receive_data(TCP, stray[500:] + on_wire(message(number=2)), 0.0)
+    assert len(server.events()) == 1
 
 
 def test_second_final_answer_is_an_error_and_one_after_the_end_is_counted() -> None:
