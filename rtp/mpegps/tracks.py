@@ -249,7 +249,7 @@ class VideoTrack:
             return begins
         if new is None:
             # No picture of these codecs begins in the middle of a unit.
-            is_unit = _is_start(payload) or codec not in (None, *_CUT_CODECS)
+            is_unit = _is_start(payload) or (codec is not None and codec not in _CUT_CODECS)
             return begins or (begins_pack and is_unit)
         if old is None:
             return begins or begins_pack
