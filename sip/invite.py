@@ -77,6 +77,7 @@ class CallRecord:
         "key",
         "machine",
         "peer_request",
+        "reinvite_until",
         "reinvites",
         "repeat_interval",
         "response",
@@ -105,6 +106,8 @@ class CallRecord:
         self.repeat_interval = 0.0
         self.reinvites: dict[int, tuple[TransactionKey, Response]] = {}
         """2xx to re-INVITEs that wait for their ACK, by CSeq number."""
+        self.reinvite_until = 0.0
+        """Until when an INVITE within the dialog may be unanswered; 0 when none is."""
 
     @property
     def is_outgoing(self) -> bool:
@@ -237,6 +240,8 @@ class InviteUsage:
         """
         self._core.send_response(key, response, now)
         record = self._calls.get(call)
+        if record is not None and response.status >= 200:
+            record.reinvite_until = 0.0
         if record is not None and 200 <= response.status < 300:
             record.reinvites[response.cseq.number] = (key, response)
             record.repeat_interval = self._core.timers.t1
@@ -310,8 +315,13 @@ class InviteUsage:
             self._feed(record, _I.PEER_BYE, now)
         elif record.machine.state in (_S.LEAVING, _S.LEAVING_UNACKNOWLEDGED, _S.ENDED):
             self._core.send_response(key, make_response(request, 481), now)
+        elif request.method == "INVITE" and now < record.reinvite_until:
+            # RFC 3261 section 14.2: one at a time; the wait is to differ from call to call.
+            wait = [("Retry-After", str(request.cseq.number % 11))]
+            self._core.send_response(key, make_response(request, 500, headers=wait), now)
         else:
             if request.method == "INVITE":
+                record.reinvite_until = now + self._core.timers.transaction
                 self._core.send_response(key, make_response(request, 100), now)
             self._core.emit(RequestReceived(key=key, request=request, flow=flow, call=call))
 

@@ -370,6 +370,30 @@ def test_reinvite_is_delivered_and_its_200_repeated_until_the_ack() -> None:  # 
     assert pair.sent("callee", "200 INVITE")[-1] == 1.5
 
 
+def test_second_reinvite_before_the_first_is_answered_is_refused_for_now() -> None:
+    pair = Pair()  # RFC 3261 14.2
+    ours, theirs = pair.established()
+    dialog = pair.caller.calls.dialog(ours)
+    assert dialog is not None
+    pair.caller.send_request(dialog.request("INVITE"), pair.flow, 0.0)
+    pair.settle()
+    first = pair.seen["callee"][-1]
+    assert isinstance(first, RequestReceived)
+    pair.caller.send_request(dialog.request("INVITE"), pair.flow, 0.0)
+    pair.settle()
+    refused = pair.seen["caller"][-1]
+    assert isinstance(refused, ResponseReceived)
+    assert (refused.response.status, refused.response.headers.get("Retry-After")) == (500, "0")
+    assert pair.seen["callee"][-1] is first
+    answer = make_response(first.request, 488)
+    pair.callee.calls.answer_reinvite(theirs, first.key, answer, 0.0)
+    pair.caller.send_request(dialog.request("INVITE"), pair.flow, 0.0)
+    pair.settle()
+    third = pair.seen["callee"][-1]
+    assert isinstance(third, RequestReceived)
+    assert str(third.request.cseq) == "23 INVITE"
+
+
 def test_lost_flow_fails_an_unanswered_invite_and_withdraws_it_at_the_other_end() -> None:
     pair = Pair("tcp")
     pair.invite()
