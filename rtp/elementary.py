@@ -216,12 +216,19 @@ def sniff(payload: bytes) -> Codec | None:
         (Codec.H265, _H265_AGGREGATE, 2, 33),
     ):
         for unit in _units(codec, data, aggregate, header):
-            is_plain = unit[0] < 0x80 and (codec is Codec.H264 or unit[:2] == b"\x42\x01")
-            if nal.nal_type(codec, unit) == wanted and is_plain and len(unit) <= 512:
+            if nal.nal_type(codec, unit) == wanted and len(unit) <= 512 and _is_plain(codec, unit):
                 size = nal.picture_size(codec, unit)
-                if size is not None and min(size) >= 64:
+                if size is not None and min(size) >= 16:
                     return codec
     return None
+
+
+def _is_plain(codec: Codec, unit: bytes) -> bool:
+    """Whether the first bytes of a sequence parameter set are such as encoders write them."""
+    if codec is Codec.H265:
+        return unit[:2] == b"\x42\x01"
+    is_header = unit[0] < 0x80 and unit[0] & 0x60 != 0
+    return is_header and len(unit) > 3 and unit[1] in nal.H264_PROFILES and not unit[2] & 3
 
 
 def _units(codec: Codec, data: bytes, aggregate: int, header: int) -> list[bytes]:

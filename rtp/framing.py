@@ -95,8 +95,9 @@ class Deframer:
                 if is_bounded:
                     place, is_bounded = self._walk(buffer, place, end, bounds)
                     if is_bounded:
-                        if bounds and place == end:
-                            self._frames = _TRUSTED  # it ended where a frame did: no chance
+                        if bounds and place == end and bounds[-1][0] > len(self.rest):
+                            # What was read at once is a whole frame at its end: no chance.
+                            self._frames = _TRUSTED
                         break
                 if self._frames + len(bounds) < _TRUSTED:
                     self._ssrc = None  # what looked like a frame was none: it began in a packet
@@ -140,8 +141,8 @@ class Deframer:
                 return place, False
             if start + length > end:
                 break
-            if self._ssrc is None and length >= 12 and not 200 <= buffer[start + 1] <= 204:
-                self._ssrc = bytes(buffer[start + 8 : start + 12])
+            if not self._is_ours(buffer, start, length, end):
+                return place, False
             if first == 0x80 and end - place > _MANY * length:
                 place = self._walk_equal(buffer, place, end, length, bounds)
                 continue
@@ -150,6 +151,25 @@ class Deframer:
                 self.even += 1  # the last of a frame is shorter, but where it is to be expected
             place = start + length
         return place, True
+
+    def _is_ours(self, buffer: bytearray, start: int, length: int, end: int) -> bool:
+        """Whether a frame is of our source; the first one says which that is.
+
+        Another source is believed when the frame behind this one is of it, too, or of ours.
+        """
+        if length < 12 or 200 <= buffer[start + 1] <= 204:
+            return True
+        if self._ssrc is not None and buffer.startswith(self._ssrc, start + 8):
+            return True
+        source = bytes(buffer[start + 8 : start + 12])
+        if self._ssrc is not None:
+            following = start + length + self._style
+            if not self._is_confirmed(buffer, start, following, end):
+                return False
+            if not buffer.startswith(source, following + 8):
+                return True  # one between ours
+        self._ssrc = source
+        return True
 
     def _walk_equal(
         self, buffer: bytearray, place: int, end: int, length: int, bounds: list[tuple[int, int]]
@@ -175,44 +195,71 @@ class Deframer:
         """Look for a boundary; return where it ended and whether it was found.
 
         A frame counts when it looks like RTP of our source and another follows it; without the
-        bytes to see that, the search goes on at the same place with the next ones.
+        bytes to see that, the search goes on at the same place with the next ones. As long as
+        nothing is sure, it looks for both styles: the connection began within a packet.
         """
-        prefix, begin = self._style, place
+        begin = place
         is_found = False
         if not self._searched:
             self.resyncs += 1
-            place += 1
-        while place + prefix + 12 <= end:
-            if self._is_frame(buffer, place):
-                start = place + prefix
-                following = start + (buffer[start - 2] << 8 | buffer[start - 1]) + prefix
-                if following >= end or (self._ssrc is None and following + 12 > end):
-                    break
-                if buffer[following] >> 6 == 2 and self._is_same(buffer, start, following):
-                    is_found = True
-                    break
-            place += 1
+        is_open = self._frames < _TRUSTED and self._ssrc is None
+        styles = (_INTERLEAVED, _PLAIN) if is_open else (self._style,)
+        while place + styles[0] + 12 <= end and not is_found:
+            is_boundary = place == begin and self._searched <= 1
+            verdicts = [self._judge(buffer, place, end, style, is_boundary) for style in styles]
+            if True in verdicts:
+                is_found, self._style = True, styles[verdicts.index(True)]
+            elif None in verdicts:
+                break
+            else:
+                place += 1
         self.skipped += place - begin
         self._searched += place - begin
         if is_found:
             self._searched = 0
         elif self._searched > self._max_resync:
             raise FramingLost(f"no RTP frame in {self._searched} bytes of the TCP stream")
+        else:
+            self._searched = self._searched or 1
         return place, is_found
 
-    def _is_same(self, buffer: bytearray, start: int, following: int) -> bool:
-        """Whether two packets are of one source, as long as ours is not known."""
-        if self._ssrc is not None:
-            return True
-        return buffer[start + 8 : start + 12] == buffer[following + 8 : following + 12]
+    def _is_confirmed(self, buffer: bytearray, start: int, following: int, end: int) -> bool:
+        """Whether what lies behind a frame is one of our source, or of the frame's own."""
+        if following + 12 > end or buffer[following] >> 6 != 2:
+            return False
+        at = following + (4 if 200 <= buffer[following + 1] <= 204 else 8)
+        source = bytes(buffer[at : at + 4])
+        return source == self._ssrc or buffer.startswith(source, start + 8)
 
-    def _is_frame(self, buffer: bytearray, place: int) -> bool:
-        start = place + self._style
+    def _judge(
+        self, buffer: bytearray, place: int, end: int, style: int, is_boundary: bool
+    ) -> bool | None:
+        """Say whether a frame begins here; None when the bytes to tell have yet to come.
+
+        Args:
+            buffer: What was read.
+            place: Where the frame would begin, with its length.
+            end: Of what was read.
+            style: The bytes before the packet.
+            is_boundary: Whether the frame before ended here: it may be of another source then.
+        """
+        if not self._is_frame(buffer, place, style):
+            return False
+        start = place + style
+        following = start + (buffer[start - 2] << 8 | buffer[start - 1]) + style
+        is_ours = self._ssrc is not None and buffer.startswith(self._ssrc, start + 8)
+        if following + 12 > end:
+            return None if is_ours or is_boundary or self._ssrc is None else False
+        if is_ours:
+            return buffer[following] >> 6 == 2
+        may_be = is_boundary or self._ssrc is None
+        return may_be and self._is_confirmed(buffer, start, following, end)
+
+    def _is_frame(self, buffer: bytearray, place: int, style: int) -> bool:
+        start = place + style
         if buffer[start] >> 6 != 2 or buffer[start - 2] << 8 | buffer[start - 1] < 12:
             return False
-        if self._style == _INTERLEAVED and buffer[place] != 0x24:
-            return False
-        return self._ssrc is None or buffer[start + 8 : start + 12] == self._ssrc
+        return style != _INTERLEAVED or buffer[place] == 0x24
 
 
 def frame(packet: bytes) -> bytes:

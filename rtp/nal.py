@@ -10,6 +10,9 @@ from .access_unit import Codec
 _START: Final = b"\x00\x00\x01"
 _H264_PARAMETERS: Final = frozenset({7, 8})
 _H265_PARAMETERS: Final = frozenset({32, 33, 34})
+_WITH_CHROMA: Final = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
+H264_PROFILES: Final = _WITH_CHROMA | {66, 77, 88}
+"""What profile_idc can be. Source: ITU-T H.264 Annex A and clause 7.3.2.1.1."""
 _RECOVERY_POINT: Final = 6
 _SEI_LOOK: Final = 256
 _LAST: Final = b"\x80"  # what ends the messages of a unit
@@ -242,7 +245,7 @@ def _h264_picture(reader: _BitReader) -> tuple[int, int, bool]:
     reader.bits(16)
     reader.unsigned()
     chroma, planes = 1, 0
-    if profile in {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}:
+    if profile in _WITH_CHROMA:
         chroma = reader.unsigned()
         if chroma == 3:
             planes = reader.bits(1)

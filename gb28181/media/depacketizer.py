@@ -33,6 +33,8 @@ _PRIVATE: Final = {
 }
 _FOURTH: Final = HEADER_SIZE + 3
 _PACK: Final = PACK_START[3]
+_EARLY: Final = 8
+"""Packets kept until the form is known: what comes before the sequence set belongs to it."""
 _UNKNOWN_AFTER: Final = 500
 """Packets after which a payload that nothing tells is called unknown."""
 _SETS_WITHIN: Final = 4096  # bytes; parameter sets come first
@@ -77,6 +79,7 @@ class Depacketizer:
         self._is_first = True
         self._untold = 0
         self._head = b""
+        self._early: deque[RtpPacket] = deque(maxlen=_EARLY)
 
     @property
     def repairs(self) -> dict[str, int]:
@@ -190,7 +193,7 @@ class Depacketizer:
             self.gaps += missing > 0
             kind = packet.payload_type
             is_known = kind in self._types and self.form is Form.PS
-            if not is_known and not self._is_of_stream(kind, packet.payload):
+            if not is_known and not self._is_of_stream(packet):
                 if kind in _SOUND_TYPES:
                     units += self._sound(packet, missing)
                 else:
@@ -207,9 +210,9 @@ class Depacketizer:
             units += found
         return units
 
-    def _is_of_stream(self, kind: int, payload: bytes | memoryview) -> bool:
-        """Look what a payload is whose type is not known as that of the stream."""
-        head = bytes(payload[:4])
+    def _is_of_stream(self, packet: RtpPacket) -> bool:
+        """Look what a payload is as long as that, or its type, is not known for sure."""
+        kind, head = packet.payload_type, bytes(packet.payload[:4])
         if head == PACK_START and self.form is not Form.PS:
             # Sure enough to undo what was found before.
             self._demuxer = PsDemuxer(may_jump=self._may_jump)
@@ -219,12 +222,14 @@ class Depacketizer:
         elif kind in _SOUND_TYPES:
             return False
         elif self.form is Form.UNKNOWN:
-            self._tell(bytes(payload), kind)
+            self._tell(packet)
             return self.form is Form.UNKNOWN or kind in self._types
         return kind in self._types
 
     def _settle(self, form: Form, kind: int) -> None:
         self.form = form
+        if form is not Form.H265 and form is not Form.H264:
+            self._early.clear()
         self._types = self._seconds = frozenset()
         self._add_type(kind)
 
@@ -232,8 +237,9 @@ class Depacketizer:
         self._types |= {kind}
         self._seconds |= {kind, kind | 0x80}
 
-    def _tell(self, payload: bytes, kind: int) -> None:
+    def _tell(self, packet: RtpPacket) -> None:
         """Look what the payload is."""
+        payload, kind = bytes(packet.payload), packet.payload_type
         if payload[:3] == b"\x00\x00\x01" and payload[3:4] >= b"\xba":
             self._settle(Form.PS, kind)
         elif is_transport(payload):
@@ -243,11 +249,21 @@ class Depacketizer:
             codec = sniff(payload)
             if codec is not None:
                 self._settle(Form.H264 if codec is Codec.H264 else Form.H265, kind)
-                self._demuxer = NalDepacketizer(codec)
-            elif self._untold < _UNKNOWN_AFTER:
+                self._begin_video(codec, packet.timestamp)
+                return
+            self._early.append(replace(packet, payload=payload))
+            if self._untold < _UNKNOWN_AFTER:
                 self._untold += 1
                 if self._head not in _PRIVATE:
                     self._head = payload[:4]
+
+    def _begin_video(self, codec: Codec, timestamp: int) -> None:
+        """Take what came before the sequence set of a picture: a video set, a delimiter."""
+        self._demuxer = NalDepacketizer(codec)
+        for early in self._early:
+            if early.timestamp == timestamp:
+                self._demuxer.push(early.payload, timestamp=timestamp)
+        self._early.clear()
 
     def _sound(self, packet: RtpPacket, missing: int) -> list[AccessUnit]:
         kind = packet.payload_type

@@ -67,6 +67,66 @@ def test_a_search_is_given_up_after_max_resync_bytes() -> None:
         deframer.push(garbage * 2)
 
 
+@pytest.mark.parametrize("style", ["plain", "interleaved"])
+@pytest.mark.parametrize("begin", [1, 2, 3, 5, 30, 63, 64, 200, 1000])
+@pytest.mark.parametrize("chunk", [1, 50, 700, 100_000])
+def test_a_connection_that_begins_within_a_packet_is_read_from_the_next(
+    style: str, begin: int, chunk: int
+) -> None:
+    packets = [
+        packet
+        for number in range(30)
+        for packet in Packetizer(
+            ssrc=0x0BEBC201, payload_size=50 + 40 * (number % 3), sequence_number=9 * number
+        ).push(bytes((number * 37 + at * at) & 0x3F for at in range(300)), 3600 * number)
+    ]
+    prefix = b"$\0" if style == "interleaved" else b""
+    stream = b"".join(prefix + frame(packet) for packet in packets)[begin:]
+    deframer, found = Deframer(), []
+    for place in range(0, len(stream), chunk):
+        found += deframer.push(stream[place : place + chunk])
+    assert found == packets[len(packets) - len(found) :]
+    assert len(found) >= len(packets) - 2 - begin // 50
+    assert deframer.oddity == (style if prefix else "")
+
+
+@pytest.mark.parametrize("style", ["plain", "interleaved"])
+@pytest.mark.parametrize("lost", [1, 2, 5, 100, 1000])
+def test_lost_bytes_cost_the_packets_they_were_of(style: str, lost: int) -> None:
+    packets = Packetizer(ssrc=0x0BEBC201).push(bytes((at * at) & 0xFF for at in range(400_000)), 0)
+    prefix = b"$\0" if style == "interleaved" else b""
+    stream = b"".join(prefix + frame(packet) for packet in packets)
+    for begin in range(20_000, 30_000, 331):
+        deframer, found = Deframer(), []
+        rest = stream[:begin] + stream[begin + lost :]
+        for place in range(0, len(rest), 1460):
+            found += deframer.push(rest[place : place + 1460])
+        wrong = [packet for packet in found if packet not in packets]
+        assert len(wrong) <= 1  # the one that the loss began in
+        assert len(found) - len(wrong) >= len(packets) - 4, begin
+
+
+def test_another_ssrc_at_a_boundary_is_no_loss() -> None:
+    first = Packetizer(ssrc=5).push(bytes(9000), 0)
+    second = Packetizer(ssrc=7, sequence_number=900).push(bytes(9000), 0)
+    deframer, found = Deframer(), []
+    for packet in [*first, *second]:
+        found += deframer.push(frame(packet))
+    assert found == [*first, *second]
+    assert deframer.skipped == 0
+
+
+def test_sound_of_its_own_ssrc_between_packets_is_no_loss() -> None:
+    video = Packetizer(ssrc=5).push(bytes(90_000), 0)
+    sound = Packetizer(ssrc=7, payload_size=160).push(bytes(160 * len(video)), 0)
+    mixed = [packet for pair in zip(video, sound, strict=True) for packet in pair]
+    deframer, found = Deframer(), []
+    for packet in mixed:
+        found += deframer.push(frame(packet))
+    assert found == mixed[:-1]  # the last waits for what follows it
+    assert deframer.skipped == 0
+
+
 def test_the_packets_of_another_source_do_not_end_a_search() -> None:
     deframer = Deframer()
     deframer.push(frame(PACKETS[0]))

@@ -215,3 +215,23 @@ def test_what_looked_like_video_alone_and_was_none_is_undone_by_a_pack() -> None
     found = told(packets, depacketizer)
     assert depacketizer.payload == "MPEG-PS"
     assert [each.data for each in found] == [unit(number).data for number in range(6)]
+
+
+def test_what_comes_before_the_sequence_set_of_a_picture_belongs_to_it() -> None:
+    units = [
+        "40010c01ffff01600000030000030000030000030078959809",  # VPS
+        "42010101600000030000030000030000030078a0028080241f265999a4932bc05a800000030080",
+        "4401c172b46240",
+        "2601af08" + "55" * 40,
+    ]
+    packets = [
+        RtpPacket(
+            payload_type=100, sequence_number=number, timestamp=9000, ssrc=1,
+            payload=bytes.fromhex(text), marker=number == 3,
+        ).to_bytes()
+        for number, text in enumerate(units)
+    ]  # fmt: skip
+    (found,) = told(packets)
+    assert found.data == b"".join(b"\0\0\0\1" + bytes.fromhex(text) for text in units)
+    assert found.is_key
+    assert not found.is_damaged
