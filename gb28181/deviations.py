@@ -182,10 +182,9 @@ def of_session(session: MediaSession) -> list[str]:
     return names + _of_statistics(session.receiver.statistics)
 
 
-def of_stream(session: MediaSession) -> list[str]:
+def of_stream(session: MediaSession, heads: list[PacketBatch]) -> list[str]:
     """What the packets and pictures of the current group show, while a session runs."""
-    receiver = session.receiver
-    return [*_of_packets(receiver.batches.group()), *_of_units(receiver.units.group())]
+    return [*_of_packets(heads), *_of_units(session.receiver.units.group())]
 
 
 def _of_timeline(timeline: Timeline) -> list[str]:

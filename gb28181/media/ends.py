@@ -72,6 +72,9 @@ class MediaReceiver(Protocol):
     def batches(self) -> Taps[PacketBatch]:
         """Packets as they came; of a worker's receiver a glimpse of them now and then."""
 
+    async def heads(self) -> list[PacketBatch]:
+        """Return the packets of the current group, of those of a worker the fixed headers only."""
+
     def expect(self, *, ssrc: int | None, host: str | None, adopt: bool = True) -> None:
         """Say what the answer promised; from now on silence ends the stream."""
 

@@ -9,6 +9,8 @@ from dataclasses import fields
 from typing import Any
 
 from rtp.access_unit import AccessUnit, Codec
+from rtp.batch import PacketBatch
+from rtp.packet import HEADER_SIZE
 
 from ..errors import (
     Gb28181Error,
@@ -24,6 +26,7 @@ Fields = dict[str, Any]
 _LENGTHS = struct.Struct("!II")
 _MOST_HEAD, _MOST_BODY = 1 << 20, 64 << 20
 _CONGESTED = 1 << 20
+_MOST_PACKETS = 10_000  # 240 kB as text
 _NAMES = tuple(field.name for field in fields(ReceiverStatistics))
 _ERRORS: dict[str, type[Exception]] = {
     one.__name__: one
@@ -143,3 +146,25 @@ def unpack_unit(packed: list[Any], data: bytes) -> AccessUnit:
         is_discontinuous=bool(flags & 2),
         is_damaged=bool(flags & 4),
     )
+
+
+def pack_heads(batches: list[PacketBatch]) -> list[str]:
+    """The fixed headers of packets as they cross, batch by batch, as far as there is room."""
+    room, packed = _MOST_PACKETS, list[str]()
+    for batch in batches:
+        bounds = batch.bounds[:room]
+        room -= len(bounds)
+        heads = (bytes(batch.data[start : start + HEADER_SIZE]) for start, _ in bounds)
+        packed.append(b"".join(heads).hex())
+    return packed
+
+
+def unpack_heads(packed: list[str]) -> list[PacketBatch]:
+    """Batches of the headers that ``pack_heads`` was given."""
+    batches = []
+    for text in packed:
+        data = bytearray.fromhex(text)
+        bounds = [(start, HEADER_SIZE) for start in range(0, len(data), HEADER_SIZE)]
+        if bounds:
+            batches.append(PacketBatch(data, bounds))
+    return batches

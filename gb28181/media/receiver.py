@@ -162,6 +162,10 @@ class Receiver:
         await self._inputs.open(network)
         self._report_timer = self._loop.call_later(REPORT_INTERVAL, self._report)
 
+    async def heads(self) -> list[PacketBatch]:
+        """Return the packets of the current group; of a worker's, only their headers are known."""
+        return self.batches.group()
+
     def expect(self, *, ssrc: int | None, host: str | None, adopt: bool = True) -> None:
         """Say what the answer promised; from now on silence ends the stream.
 

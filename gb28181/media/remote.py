@@ -10,9 +10,9 @@ from rtp.access_unit import AccessUnit
 from rtp.batch import PacketBatch
 from rtp.transport import Address
 
-from ..errors import MediaTimeout
+from ..errors import Gb28181Error, MediaTimeout
 from ..sdp import MediaTransport
-from .messages import Fields, unpack_error, unpack_statistics, unpack_unit
+from .messages import Fields, unpack_error, unpack_heads, unpack_statistics, unpack_unit
 from .receiver import ReceiverStatistics
 from .relay import RelayStatistics, SinkStatistics
 from .stream import Overflow, Reader, Stream, batch_stream, unit_stream
@@ -202,6 +202,14 @@ class RemoteReceiver:
             MediaTimeout: None came; or the receiver was closed, or its worker is gone.
         """
         await self.line.ask("first_key", id=self.number, timeout=timeout)
+
+    async def heads(self) -> list[PacketBatch]:
+        """Return the fixed headers of the current group's packets; none when the stream ends."""
+        try:
+            answer = await self.line.ask("heads", id=self.number)
+        except (Gb28181Error, OSError):
+            return []
+        return unpack_heads(answer["heads"])
 
     def pause_watch(self, paused: bool) -> None:
         """Suspend the watch for silence, for a playback that the viewer has paused."""

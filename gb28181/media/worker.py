@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import resource
 import signal
@@ -20,7 +21,7 @@ from rtp.transport import SocketNetwork
 
 from ..errors import Gb28181Error, MediaTimeout
 from ..supervisor import Supervisor
-from .messages import Fields, Pipe, pack_error, pack_statistics, pack_unit
+from .messages import Fields, Pipe, pack_error, pack_heads, pack_statistics, pack_unit
 from .plane import LocalMediaPlane
 from .receiver import Receiver
 from .relay import MediaSink, Relay
@@ -31,6 +32,7 @@ STATISTICS_EVERY = 1.0
 SOONER = 0.2
 """The same for a recording, whose end shows in them, and between two glimpses of packets."""
 _QUEUE = 250
+_PR_SET_PDEATHSIG = 1
 
 logger = logging.getLogger("gb28181.media")
 
@@ -196,6 +198,7 @@ class Worker:
             "connect": self._connect,
             "first_packet": self._first_packet,
             "first_key": self._first_key,
+            "heads": self._heads,
         }
         self._told: dict[str, Callable[..., None]] = {
             "expect": self._expect,
@@ -291,6 +294,9 @@ class Worker:
         await self._open(id).first_key(timeout)
         return {}
 
+    async def _heads(self, *, id: int) -> Fields:
+        return {"heads": pack_heads(self._open(id).batches.group())}
+
     def _open(self, number: int) -> Receiver:
         if number not in self._receivers:
             raise MediaTimeout("the receiver was closed")
@@ -367,10 +373,17 @@ def main() -> None:
     """
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
+    _die_with_parent()
     # A stream that is relayed has four sockets or more; 1,024 files are usual without this.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     asyncio.run(serve(socket.socket(fileno=int(sys.argv[1]))))
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process with the first one, for when it cannot hear that hang up."""
+    with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Downloaded:
     """What came of a download."""
 
     paths: tuple[Path, ...]
-    """The files in order: one, unless the coding changes within the recording."""
+    """The files in order: one, unless the coding changes, or it is longer than two hours."""
     frames: int
     duration: float
     """Seconds of all files together."""

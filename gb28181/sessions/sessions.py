@@ -302,7 +302,8 @@ class Sessions:
     async def _look(self, device: RemoteDevice, session: MediaSession) -> None:
         """Look once at the packets and pictures of a stream that runs."""
         await asyncio.wait([session.ended], timeout=_LOOK_AFTER)
-        self._platform.watch.saw(device.id, of_stream(session))
+        heads = await session.receiver.heads()
+        self._platform.watch.saw(device.id, of_stream(session, heads))
 
     # ---- transport by device, with another way when the first fails ----
 

@@ -95,8 +95,15 @@ async def test_a_killed_camera_is_noticed_and_comes_back(village: Village) -> No
         watching.cancel()
 
 
-async def test_a_killed_county_is_noticed_on_both_sides_and_comes_back(village: Village) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+async def test_a_killed_county_is_noticed_on_both_sides_and_comes_back(
+    village: Village, workers: int
+) -> None:
+    county = village.folder / "county.toml"
+    county.write_text(county.read_text().replace("[media]\n", f"[media]\nworkers = {workers}\n"))
     await everything(village)
+    pids = workers_of(village.processes["county"].pid)
+    assert len(pids) == workers
     watcher = Watcher(village)
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(watcher.run())
@@ -106,6 +113,7 @@ async def test_a_killed_county_is_noticed_on_both_sides_and_comes_back(village: 
         lost = await watcher.hears("lost", village.cameras[0], within=12)
         assert village.county in lost["sentence"] or "no RTP" in lost["sentence"], lost
         await village.until("province", lambda state: not online(state, village.county), within=12)
+        assert not any(map(is_there, pids))  # no orphans
         camera = await village.until("camera0", lambda now: not now["registered"], within=12)
         assert camera["sessions"] == []
         await village.start("county")
@@ -143,6 +151,10 @@ def workers_of(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     command_of = {int(one): Path(f"/proc/{one}/cmdline").read_bytes() for one in children}
     return [one for one, command in command_of.items() if b"media.worker" in command]
+
+
+def is_there(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 async def test_killed_media_workers_are_started_again_and_the_streams_come_back(

@@ -15,14 +15,17 @@ from gb28181.errors import Gb28181Error, MediaConnectionLost, MediaTimeout, Port
 from gb28181.media.messages import (
     Pipe,
     pack_error,
+    pack_heads,
     pack_statistics,
     pack_unit,
     unpack_error,
+    unpack_heads,
     unpack_statistics,
     unpack_unit,
 )
 from gb28181.media.receiver import Receiver
 from rtp.access_unit import AccessUnit, Codec
+from rtp.batch import PacketBatch
 
 
 @pytest.fixture
@@ -117,3 +120,23 @@ def test_an_error_of_the_system_keeps_its_number() -> None:
 def test_an_error_of_unknown_class_is_one_of_ours_all_the_same() -> None:
     assert type(unpack_error(pack_error(KeyError("x")))) is Gb28181Error
     assert unpack_error(pack_error(None)) is None
+
+
+def packets(count: int) -> PacketBatch:
+    data, bounds = bytearray(), []
+    for number in range(count):
+        bounds.append((len(data), 12 + number % 50))
+        data += struct.pack("!BBHII", 0x80, 0xE0, number & 0xFFFF, 3600, 7) + bytes(number % 50)
+    return PacketBatch(data, bounds)
+
+
+def test_headers_of_packets_cross_batch_by_batch() -> None:
+    batches = [packets(3), packets(1)]
+    crossed = unpack_heads(pack_heads(batches))
+    assert [batch.heads for batch in crossed] == [batch.heads for batch in batches]
+
+
+def test_headers_of_a_group_of_tiny_packets_fit_into_a_message() -> None:
+    packed = pack_heads([packets(7000) for _ in range(10)])
+    assert sum(len(batch) for batch in unpack_heads(packed)) == 10_000
+    assert sum(map(len, packed)) < 1 << 19

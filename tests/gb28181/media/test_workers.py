@@ -17,19 +17,25 @@ from pathlib import Path
 
 import pytest
 
+from gb28181.archive.archive import Archive
+from gb28181.archive.plan import Plan
 from gb28181.cascade import Cascade, Upper
 from gb28181.device import Device
+from gb28181.equipment.loudspeaker import LoudspeakerSettings
 from gb28181.equipment.recordings import PatternRecordings
 from gb28181.errors import ConfigError, MediaTimeout, MediaWorkerLost, PortsExhausted, SessionLost
+from gb28181.habits import Habits
 from gb28181.manscdp.catalog import CatalogItem
+from gb28181.media.reading import describe_file
 from gb28181.media.remote import RemoteReceiver
 from gb28181.media.source import PatternSource, PatternStyle
 from gb28181.media.stream import Overflow
+from gb28181.media.voice import ToneSource
 from gb28181.media.workers import WorkerLine, WorkerPlane, shares
 from gb28181.platform import Platform
 from gb28181.sessions.live import Backoff, Live
 from gb28181.sessions.serving import DeviceChannel
-from rtp.access_unit import AccessUnit, MediaKind
+from rtp.access_unit import AccessUnit, Codec, MediaKind
 from rtp.batch import PACK_START
 
 slow = pytest.mark.slow
@@ -110,7 +116,8 @@ class Village:
         self._stack = stack
         self.plane = plane
         self.port = free_port()
-        self.mode = "udp"
+        self.mode = self.speaks_by = "udp"
+        self.habits: Habits | None = None
         self.county = Platform(
             COUNTY, password_for=lambda _: "secret", listen=[f"udp://{HOST}:{self.port}"],
             plane=plane, linger=0.2, media_mode=lambda _: self.mode,
@@ -123,8 +130,10 @@ class Village:
         camera = Device(
             CAMERA, server=f"udp://{HOST}:{self.port}", server_id=COUNTY, password="secret",
             channels=[DeviceChannel(item=item, source=lambda: show, recordings=DISK)],
-            media_ports=range(44200, 44300),
+            media_ports=range(44200, 44300), habits=self.habits,
+            loudspeaker=LoudspeakerSettings(mode=self.speaks_by),
         )  # fmt: skip
+        self.camera = camera
         await self._stack.enter_async_context(camera)
         await until(lambda: self.county.channel_online(CHANNEL))
 
@@ -138,9 +147,11 @@ class Village:
 
 
 @pytest.fixture
-async def village(plane: WorkerPlane) -> AsyncIterator[Village]:
+async def village(plane: WorkerPlane, request: pytest.FixtureRequest) -> AsyncIterator[Village]:
     async with AsyncExitStack() as stack:
         village = Village(stack, plane)
+        for name, value in getattr(request, "param", {}).items():
+            setattr(village, name, value)
         await village.start()
         yield village
     assert (plane.counts()["receivers"], plane.counts()["sinks"]) == (0, 0)
@@ -395,8 +406,128 @@ async def test_log_lines_of_a_worker_come_through_the_first_process(
     receiver.close()
 
 
+@slow
+@pytest.mark.parametrize(
+    "village",
+    [{"speaks_by": mode} for mode in ("udp", "tcp-active", "tcp-passive")],
+    indirect=True,
+    ids=lambda given: given["speaks_by"],
+)
+async def test_a_voice_goes_to_the_loudspeaker_while_its_picture_is_in_a_worker(
+    village: Village,
+) -> None:
+    ear = village.camera.loudspeaker
+    assert ear is not None
+    async with village.county.channel(CHANNEL).talk(ToneSource(1000.0)) as talk:
+        await until(lambda: sum(len(unit.data) for unit in ear.heard) > 8000)
+        assert len(await pictures(talk.live, 10)) == 10
+        assert village.plane.counts()["receivers"] == village.plane.counts()["sinks"] == 1
+    assert not any(unit.is_damaged for unit in ear.heard)
+
+
+@slow
+async def test_a_snapshot_comes_from_a_worker(village: Village) -> None:
+    assert (await village.county.channel(CHANNEL).snapshot()).startswith(b"\xff\xd8")
+
+
+@slow
+@pytest.mark.parametrize("mode", ["udp", "tcp-passive"])
+async def test_a_recording_is_fetched_through_a_worker(
+    village: Village, mode: str, tmp_path: Path
+) -> None:
+    village.mode = mode
+    fetched = await village.county.channel(CHANNEL).download(
+        EIGHT, EIGHT + timedelta(seconds=20), to=tmp_path / "a.mp4", speed=8
+    )
+    assert (fetched.complete, fetched.parts) == (True, 1)
+    assert fetched.duration == pytest.approx(20, abs=0.5)
+
+
+@slow
+async def test_a_fetch_goes_on_after_its_worker_was_killed(
+    village: Village, tmp_path: Path
+) -> None:
+    village.mode = "tcp-passive"
+    fetching = asyncio.ensure_future(
+        village.county.channel(CHANNEL).download(
+            EIGHT, EIGHT + timedelta(seconds=40), to=tmp_path / "a.mp4", speed=8
+        )
+    )
+    await until(lambda: (tmp_path / "a.mp4").exists() and size_of(tmp_path / "a.mp4") > 30_000)
+    os.kill(village.pid_of_stream(), signal.SIGKILL)
+    fetched = await fetching
+    assert (fetched.complete, fetched.parts) == (True, 2)
+    assert fetched.duration == pytest.approx(40, abs=0.5)
+
+
+def files_in(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.mp4"))
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size
+
+
+@slow
+async def test_a_playback_is_controlled_through_a_worker(village: Village) -> None:
+    playback = village.county.channel(CHANNEL).play_back(
+        EIGHT, EIGHT + timedelta(minutes=1), records=[(EIGHT, EIGHT + timedelta(minutes=1))]
+    )
+    damaged: list[AccessUnit] = []
+
+    async def look() -> None:
+        async for unit in playback.units():
+            damaged.extend([unit] if unit.is_damaged else [])
+
+    async with playback, asyncio.timeout(40), asyncio.TaskGroup() as tasks:
+        looking = tasks.create_task(look())
+        await until(lambda: playback.position > EIGHT + timedelta(seconds=1))
+        await playback.pause()
+        await playback.resume()
+        landed = await playback.seek(EIGHT + timedelta(seconds=40))
+        await until(lambda: playback.position > EIGHT + timedelta(seconds=41))
+        looking.cancel()
+    assert abs(landed.seen - EIGHT - timedelta(seconds=40)) < timedelta(seconds=2)
+    assert damaged == []
+
+
+@slow
+async def test_an_archive_goes_on_after_a_worker_was_killed(
+    village: Village, tmp_path: Path
+) -> None:
+    plan = Plan(channels=(CHANNEL,), fills=False)
+    async with Archive(village.county, tmp_path, [plan]) as archive:
+
+        def is_running() -> bool:
+            return [one.running for one in archive.status()] == [True]
+
+        await until(is_running)
+        await asyncio.sleep(1.5)
+        os.kill(village.pid_of_stream(), signal.SIGKILL)
+        await until(lambda: not is_running())
+        await until(is_running)
+        await asyncio.sleep(1.5)
+    files = files_in(tmp_path)
+    assert len(files) == 2
+    for path in files:
+        video, _, duration = describe_file(path)
+        assert video is Codec.H264
+        assert duration is not None
+        assert duration > 1.0
+
+
+@slow
+@pytest.mark.parametrize("village", [{"habits": Habits(marker="never")}], indirect=True)
+async def test_habits_of_packets_are_seen_in_a_worker(village: Village) -> None:
+    seen = village.county.devices[CAMERA].quirks_seen
+    async with village.county.channel(CHANNEL).play() as live:
+        await pictures(live, 1)
+        await until(lambda: "no RTP marker" in seen)
+
+
 PARENT = """
 import asyncio, sys
+from gb28181.media.voice import ToneSource
 from gb28181.media.workers import WorkerPlane
 async def main():
     async with WorkerPlane(2, ports=range(44600, 44700)) as plane:
@@ -407,7 +538,8 @@ asyncio.run(main())
 
 
 @slow
-async def test_workers_end_with_a_first_process_that_is_killed() -> None:
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_workers_end_with_a_first_process_that_is_killed(hangs: bool) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, stdout=asyncio.subprocess.PIPE
     )
@@ -416,6 +548,8 @@ async def test_workers_end_with_a_first_process_that_is_killed() -> None:
     assert len(pids) == 2
     for pid in pids:
         os.kill(pid, signal.SIGTERM)  # sent to the whole group: not theirs
+        if hangs:
+            os.kill(pid, signal.SIGSTOP)
     assert not any(map(is_gone, pids))
     process.kill()
     await process.wait()
