@@ -135,6 +135,8 @@ class Watch:
         if now - self._since >= WINDOW:
             self._registers.clear()
             self._since = now
+        if device_id not in self._devices:
+            return  # whoever likes may call himself anything
         self._registers[device_id] += 1
         self.saw(device_id, of_register(request, flow))
         if self._registers[device_id] > FLOOD:

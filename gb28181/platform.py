@@ -77,6 +77,8 @@ PasswordLookup = Callable[[str], Password | Awaitable[Password]]
 BEIJING = timezone(timedelta(hours=8))
 """The standard's time, written without a zone (9.10.1)."""
 
+_LONGEST_ID = 40
+"""Characters of a refused name that are kept."""
 _LAST_MINUTES = 120.0
 """Seconds before its end in which a registration is prolonged by a heartbeat, by quirk."""
 
@@ -397,6 +399,7 @@ class Platform:
         )
         incoming.respond(result.status, result.reason, headers=result.headers)
         if result.refusal:
+            device_id = device_id[:_LONGEST_ID]
             self.refused[device_id] = self.refused.get(device_id, 0) + 1
             if len(self.refused) > 10_000:
                 self.refused.pop(next(iter(self.refused)))

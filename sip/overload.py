@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from .flow import Flow
 from .message import Request, Response
 from .timers import TimerHeap
+
+K = TypeVar("K")
 
 ALWAYS_SERVED = frozenset({"ACK", "BYE", "CANCEL"})
 """Methods that end work instead of making it."""
@@ -169,29 +171,29 @@ class Gate:
             del self._buckets[next(iter(self._buckets))]
 
 
-class Announced:
-    """Bytes of bodies that strangers have announced on connections, and not sent yet."""
+class Held(Generic[K]):
+    """Sizes of what is held for peers, by whom or what it is held for."""
 
-    __slots__ = ("_lengths", "_most", "_sum")
+    __slots__ = ("_most", "_sizes", "total")
 
     def __init__(self, most: int) -> None:
+        self.total = 0
         self._most = most
-        self._sum = 0
-        self._lengths: dict[Flow, int] = {}
+        self._sizes: dict[K, int] = {}
 
-    def take(self, flow: Flow, length: int) -> bool:
-        """Take an announcement; false when too much is waited for already."""
-        if self._sum + length > self._most:
+    def take(self, key: K, size: int) -> bool:
+        """Hold something more; false when that is too much."""
+        if self.total + size > self._most:
             return False
-        self.end(flow)
-        self._lengths[flow] = length
-        self._sum += length
+        self.end(key)
+        self._sizes[key] = size
+        self.total += size
         return True
 
-    def end(self, flow: Flow) -> None:
-        """Note that the body of a connection came, or never will."""
-        if self._lengths:
-            self._sum -= self._lengths.pop(flow, 0)
+    def end(self, key: K) -> None:
+        """Note that it is held no longer; it need not be known."""
+        if self._sizes:
+            self.total -= self._sizes.pop(key, 0)
 
 
 class Dawdlers:

@@ -31,7 +31,7 @@ from .inspection import refusal
 from .invite import InviteUsage
 from .message import Request, Response, make_response
 from .notifier import Notifier
-from .overload import Admission, Announced
+from .overload import Admission, Held
 from .parser import DEFAULT_LIMITS, KeepAlive, Limits, StreamParser, is_keepalive, parse_datagram
 from .subscriber import Subscriber
 from .subscription import NotifierInput, SubscriberInput
@@ -56,6 +56,8 @@ StackTimer: TypeAlias = (
     | tuple[SubscriptionKey, NotifierInput]
 )
 
+_USUAL_HEAD = 4096
+"""Bytes of a head that no real request is larger than, and that count as one transaction."""
 _DIALOG_METHODS = frozenset({"BYE", "INFO", "INVITE", "UPDATE", "PRACK"})
 
 
@@ -127,12 +129,14 @@ class SipStack:
         self._heap: TimerHeap[StackTimer] = TimerHeap()
         self._clients: dict[TransactionKey, ClientTransaction] = {}
         self._servers: dict[TransactionKey, ServerTransaction] = {}
+        # Server transactions with a large head take the room of several.
+        self._heavy: Held[TransactionKey] = Held(2 * self._limits.transactions)
         self._by_flow: dict[Flow, set[TransactionKey]] = {}
         # Bound once: each transaction would keep two such objects of its own.
         self._send, self._report = self.send_bytes, self._report_server
         self._parsers: dict[Flow, StreamParser] = {}
         self._reading: tuple[Flow, float] | None = None
-        self._announced = Announced(self._limits.bodies)
+        self._announced: Held[Flow] = Held(self._limits.bodies)
         self.calls = InviteUsage(self, heap=self._heap, token=token)  # type: ignore[arg-type]
         numbers = itertools.count(1)
         self.subscriber = Subscriber(
@@ -426,7 +430,7 @@ class SipStack:
         self._begin(flow, request, key, call, now)
 
     def _is_full(self, flow: Flow, request: Request, call: CallKey | None) -> bool:
-        kept, most = len(self._servers), self._limits.transactions
+        kept, most = len(self._servers) + self._heavy.total, self._limits.transactions
         if kept >= most and (
             kept >= 2 * most or self._admission is None or not self._admission.knows(flow)
         ):
@@ -462,6 +466,9 @@ class SipStack:
             key=key,
         )
         self._servers[key] = transaction
+        size = len(request.raw) - len(request.body)
+        if size > _USUAL_HEAD:
+            self._heavy.take(key, size // _USUAL_HEAD)
         if flow.reliable or request.method == "INVITE":  # others over UDP end by themselves
             self._by_flow.setdefault(flow, set()).add(key)
         transaction.start(now)
@@ -582,6 +589,7 @@ class SipStack:
             self.calls.transaction_over(key)
         else:
             self._servers.pop(key, None)
+            self._heavy.end(key)
         keys = self._by_flow.get(transaction.flow)
         if keys is not None:
             keys.discard(key)

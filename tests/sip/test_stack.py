@@ -265,6 +265,19 @@ def test_strangers_do_not_take_the_room_of_known_peers() -> None:
         assert bool(server.events()) is is_served, number
 
 
+def test_large_heads_take_the_room_of_several() -> None:
+    server = stack(StackLimits(transactions=8))
+    for number in range(1, 5):
+        request = message(number=number)
+        request.headers.add("Subject", "x" * 12_300)
+        server.receive_data(UDP, on_wire(request), 0.0)
+    assert len(server.events()) == 2
+    server.handle_timeout(100.0)
+    for number in range(11, 19):
+        server.receive_data(UDP, on_wire(message(number=number)), 100.0)
+    assert len(server.events()) == 8
+
+
 def guarded(**limits: int) -> SipStack:
     return SipStack(token=lambda: "t", limits=StackLimits(**limits), admission=Doorman())  # type: ignore[arg-type]  # numbers
 
