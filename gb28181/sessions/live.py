@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Protocol, cast
 from rtp.access_unit import MediaKind
 
 from ..errors import Cause, Gb28181Error, SessionLost
+from ..media.capture import capture
 from ..media.diagnosis import of_both
 from ..media.stages import Reason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
+    from pathlib import Path
     from types import TracebackType
     from typing import Any
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from rtp.access_unit import AccessUnit
 
+    from ..media.capture import Captured
     from ..media.receiver import ReceiverStatistics
     from ..media.session import MediaSession
     from ..media.stream import Reader
@@ -99,6 +102,15 @@ class Live:
         """
         async for frame in frames_of(self.units()):
             yield frame
+
+    async def capture(self, path: Path, *, seconds: float = 10.0) -> Captured:
+        """Write what comes into a file for support: ``.pcapng`` packets, or ``.ps`` the stream.
+
+        Raises:
+            ConfigError: Another kind of file, or the stream runs in a worker.
+            OSError: The file cannot be written.
+        """
+        return await capture(self.session.receiver, path, seconds=seconds)
 
     def close(self) -> None:
         """Give the share back. Idempotent."""
