@@ -146,7 +146,8 @@ class Taping:
                 if loop.time() - written_at >= _PERIOD or len(batch) >= _BATCH:
                     full, batch, written_at = batch, [], loop.time()
                     await writer.write(full)
-                    self._began()
+                    if writer.is_writing:
+                        self._began()
         finally:
             await units.aclose()
             await asyncio.shield(asyncio.ensure_future(writer.finish(batch)))
@@ -233,6 +234,11 @@ class _Writer:
         self._step = 3600
         self._last: int | None = None
         self._reached: float | None = None  # where the file before ended, when this one follows it
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a file is open: from the first key frame on."""
+        return self._file is not None
 
     def observe(self, unit: AccessUnit, now: float) -> None:
         """Learn the time of a unit as it arrives: the quickest of them tell it best."""
