@@ -7,15 +7,16 @@ from typing import Final
 from ..sequence import Unwrapper
 from .syntax import TIMESTAMP_BITS
 
-_JUMP_BACK: Final = 10 * 90_000
+_JUMP: Final = 10 * 90_000
+_LEAST_RUN: Final = 450  # 5 ms between two frames: less is no clock
 
 
 class Clock:
     """Chooses, per stream, between the 33-bit PTS and the RTP timestamp.
 
     PTS is taken when it is there and moves; the RTP timestamp, shifted to the last good PTS,
-    when PTS is missing, stands still, or jumps back by more than ten seconds alone. In a recording
-    that is steered PTS may jump back: there it is taken as it is.
+    when PTS is missing, stands still, or jumps by more than ten seconds alone. In a recording
+    that is steered PTS may jump: there it is taken as it is.
     """
 
     def __init__(self, *, may_jump: bool = False) -> None:
@@ -69,13 +70,7 @@ class Clock:
     ) -> tuple[int, int, str | None]:
         repair = None
         value = self._pts.unwrap(pts) + self._shift
-        if (
-            known.value is not None
-            and known.rtp is not None
-            and not self._may_jump
-            and value < known.value - _JUMP_BACK
-            and 0 <= rtp - known.rtp < _JUMP_BACK
-        ):
+        if known.value is not None and known.rtp is not None and self._is_alone(known, value, rtp):
             # The RTP clock ran on: go on from there, in the steps of the new PTS.
             should_be = known.value + rtp - known.rtp
             self._shift += should_be - value
@@ -85,7 +80,19 @@ class Clock:
         if dts is None:
             return value, value, repair
         lead = (pts - dts) % (1 << TIMESTAMP_BITS)
-        return value, value - lead if lead < _JUMP_BACK else value, repair
+        return value, value - lead if lead < _JUMP else value, repair
+
+    def _is_alone(self, known: _Track, value: int, rtp: int) -> bool:
+        """Whether PTS jumped without the RTP clock.
+
+        A forward jump may be a pause of the stream where the RTP clock only counts frames.
+        """
+        if self._may_jump or known.value is None or known.rtp is None:
+            return False
+        ran = rtp - known.rtp
+        if value < known.value - _JUMP:
+            return 0 <= ran < _JUMP
+        return value > known.value + _JUMP and _LEAST_RUN <= ran < _JUMP
 
 
 class _Track:

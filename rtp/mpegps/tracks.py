@@ -371,6 +371,7 @@ class AudioTrack:
         self._hint = hint
         self._is_discontinuous = False
         self._rest = b""
+        self._rest_at = 0
         self._ticks = 0
 
     def declare(self, codec: Codec | None) -> None:
@@ -403,26 +404,33 @@ class AudioTrack:
                 self._shared.repairs[repair] += 1
             time = (pts, dts)
         if self.codec is Codec.AAC:
-            return self._adts_units(payload, time[0])
+            return self._adts_units(payload, time[0], is_stamped=header.pts is not None)
         self._ticks = _ticks(self.codec, len(payload))
         return [self._unit(payload, time[0])]
 
-    def _adts_units(self, payload: bytes, pts: int) -> list[AccessUnit]:
-        data, place, passed = self._rest + payload, 0, 0
+    def _adts_units(self, payload: bytes, pts: int, *, is_stamped: bool) -> list[AccessUnit]:
+        """Cut ADTS frames; the stamp is that of the first that begins in this payload."""
+        data, place, at = self._rest + payload, 0, pts
         units = []
         if not _is_adts(data, 0):
             self._rest, self._ticks = b"", 0
             return [self._unit(payload, pts)]
+        is_begun = bool(self._rest)
+        if is_begun:
+            at = self._rest_at
         while _is_adts(data, place):
             size = (data[place + 3] & 3) << 11 | data[place + 4] << 3 | data[place + 5] >> 5
             if size < 7 or place + size > len(data):
                 break
             rate = _ADTS_RATES[min(data[place + 2] >> 2 & 0x0F, len(_ADTS_RATES) - 1)]
-            units.append(self._unit(data[place : place + size], pts + passed))
-            passed += 1024 * ((data[place + 6] & 3) + 1) * 90_000 // rate
+            units.append(self._unit(data[place : place + size], at))
+            at += 1024 * ((data[place + 6] & 3) + 1) * 90_000 // rate
+            if is_begun and is_stamped:
+                at = pts
+            is_begun = False
             place += size
-        self._ticks = passed
         self._rest = data[place:] if len(data) - place <= _MAX_ADTS_REST else b""
+        self._rest_at, self._ticks = at, at - pts
         return units
 
     def _unit(self, data: bytes, pts: int) -> AccessUnit:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from rtp.mpegps.clock import Clock
 
 
@@ -37,3 +39,27 @@ def test_following_needs_a_unit_before() -> None:
     assert clock.follow(1, 900) is None
     clock.resolve(1, 100, None, 0)
     assert clock.follow(1, 900) == (1000, 1000)
+
+
+@pytest.mark.parametrize("jump", [3600 * 90_000, -1800 * 90_000])
+def test_a_jump_of_pts_alone_is_bridged_for_all_tracks(jump: int) -> None:
+    clock, begin = Clock(), 1 << 31
+    stamps = []
+    for number in range(8):
+        at = begin + 3600 * number + (jump if number >= 4 else 0)
+        stamps.append(clock.resolve(0, at, None, 3600 * number))
+        clock.resolve(1, at + 7, None, 3600 * number + 7)
+    assert [pts for pts, _, _ in stamps] == [begin + 3600 * number for number in range(8)]
+    assert [repair for _, _, repair in stamps] == [None] * 4 + ["pts_jump"] + [None] * 3
+
+
+def test_a_jump_of_pts_is_a_pause_where_the_rtp_clock_counts_frames() -> None:
+    clock = Clock()
+    clock.resolve(0, 90_000, None, 1)
+    assert clock.resolve(0, 90_000 + 30 * 90_000, None, 2) == (31 * 90_000, 31 * 90_000, None)
+
+
+def test_a_tape_may_jump() -> None:
+    clock = Clock(may_jump=True)
+    clock.resolve(0, 90_000, None, 0)
+    assert clock.resolve(0, 90_000 * 3600, None, 3600)[0] == 90_000 * 3600

@@ -408,6 +408,19 @@ def test_adts_frames_are_told_apart_also_over_pes_packets() -> None:
     assert [unit.pts for unit in units] == [0, 11_520, 23_040]
 
 
+@pytest.mark.parametrize("size", [20, 47, 70, 100])
+def test_a_stamp_is_that_of_the_first_adts_frame_that_begins_in_its_packet(size: int) -> None:
+    demuxer, units, data = PsDemuxer(), [], ADTS * 12
+    head = syntax.write_pack_header(0) + syntax.write_map({0xC0: 0x0F})
+    for place in range(0, len(data), size):
+        begins = [at for at in range(0, len(data), len(ADTS)) if place <= at < place + size]
+        pts = 5000 + begins[0] // len(ADTS) * 11_520 if begins else None
+        pes = syntax.write_pes(0xC0, data[place : place + size], pts=pts)
+        units += demuxer.push(head + pes, timestamp=0)
+    assert [unit.data for unit in units] == [ADTS] * 12
+    assert [unit.pts for unit in units] == [5000 + 11_520 * number for number in range(12)]
+
+
 def lossy(lost: set[int], *, marker: bool = True) -> tuple[list[AccessUnit], list[AccessUnit]]:
     units = [picture(index, size=4000) for index in range(8)]
     packetizer, demuxer, out, number, missing = Packetizer(ssrc=1), PsDemuxer(), [], 0, 0
