@@ -27,7 +27,7 @@ class OverloadLimits:
     burst: float = 1000.0
     """Most tokens of a source: a thousand devices behind one address may come back at once."""
     failure_cost: float = 5.0
-    """Tokens that a failed request costs; a request of a stranger costs one until it succeeds."""
+    """Tokens that a failed request costs; one of a stranger costs one until he is known by it."""
     sources: int = 65_536
     """Source addresses that are kept; the oldest is forgotten."""
     retry_after: int = 10
@@ -133,11 +133,12 @@ class Gate:
         return True
 
     def settle(self, flow: Flow, request: Request, response: Response, now: float) -> None:
-        """Take the outcome of a request: success gives back what strangers paid, failure costs."""
+        """Take the outcome: who is known by it gets back what he paid before, failure costs."""
         if self._is_known is None:
             return
         if response.status < 300:
-            if response.status >= 200 and flow.remote[0] in self._buckets:
+            # Success alone proves nothing: everybody is answered an OPTIONS.
+            if response.status >= 200 and flow.remote[0] in self._buckets and self.knows(flow):
                 # Two: the request that was challenged was paid for as well.
                 self._charge(flow.remote[0], -2.0, now)
         elif is_offence(request, response):

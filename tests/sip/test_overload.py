@@ -73,12 +73,24 @@ def test_success_is_free_and_failure_is_dear() -> None:
     door = Doorkeeper()
     for _ in range(100):
         assert door.gate.admits(PEER, request(), 0.0)
+        door.known.add(PEER)
         door.gate.settle(PEER, request(), make_response(request(), 200), 0.0)
+        door.known.remove(PEER)
     assert len(door.gate) == 0
     for _ in range(2):
         door.gate.settle(PEER, request(), make_response(request(), 403), 0.0)
     assert door.admitted(1) == 0
     assert door.counters["charged"] == 2
+
+
+def test_what_everybody_is_answered_is_not_free() -> None:
+    door = Doorkeeper()
+    served = 0
+    for _ in range(100):
+        if door.gate.admits(PEER, request("OPTIONS"), 0.0):
+            served += 1
+            door.gate.settle(PEER, request("OPTIONS"), make_response(request(), 200), 0.0)
+    assert served == 10
 
 
 def test_known_peer_behind_a_charged_address_passes() -> None:
