@@ -18,6 +18,7 @@ from sip.trace import PcapngWriter, TraceRecord
 
 from ..errors import ConfigError
 from .receiver import Receiver
+from .remote import RemoteReceiver
 from .stream import current_group
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ async def capture(
     """Write what a receiver lets in to a file, from the kept group of pictures on.
 
     Args:
-        receiver: Of a running stream, in this process.
+        receiver: Of a running stream; that of a worker is captured there.
         path: ``.pcapng``: every RTP packet as it came, as a datagram to our port, those over TCP
             too, so that analysers read them all alike. ``.ps``, ``.mpg``, ``.mpeg``: the program
             stream in them, in order, which players read.
@@ -75,10 +76,13 @@ async def capture(
         most: Bytes of the file.
 
     Raises:
-        ConfigError: Another kind of file, or the receiver is in another process.
+        ConfigError: Another kind of file.
+        MediaWorkerLost: The stream's worker died; what it wrote stays.
         OSError: The file cannot be written.
     """
     form = _form(receiver, path)
+    if isinstance(receiver, RemoteReceiver):
+        return Captured(path=path, **await receiver.capture(path, seconds=seconds, most=most))
     assert isinstance(receiver, Receiver)
     loop = asyncio.get_running_loop()
     waiting: deque[PacketBatch] = deque()
@@ -123,10 +127,6 @@ def _form(receiver: MediaReceiver, path: Path) -> _Form:
     if kind not in (*_PROGRAM_STREAMS, *_CAPTURES):
         known = ", ".join((*_CAPTURES, *_PROGRAM_STREAMS))
         raise ConfigError(f"{path}: the name of a capture ends in one of {known}")
-    if not isinstance(receiver, Receiver):
-        raise ConfigError(
-            "the packets of this stream stay in their worker: capture with workers = 0"
-        )
     if kind in _PROGRAM_STREAMS:
         return _ProgramStream(is_ordered=receiver.mode != "udp")
     source = receiver.statistics.source or ("0.0.0.0", 0)

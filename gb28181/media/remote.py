@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from rtp.access_unit import AccessUnit
@@ -30,6 +31,9 @@ class Line(Protocol):
         Raises:
             MediaWorkerLost: The worker is gone.
         """
+
+    def number(self) -> int:
+        """A number for an end or a question."""
 
 
 class RemoteUnits:
@@ -210,6 +214,25 @@ class RemoteReceiver:
         except (Gb28181Error, OSError):
             return []
         return unpack_heads(answer["heads"])
+
+    async def capture(self, path: Path, *, seconds: float, most: int) -> Fields:
+        """Have the worker write a file of what comes, as ``capture`` does; return its counts.
+
+        Raises:
+            MediaWorkerLost: The worker is gone.
+            OSError: The file cannot be written.
+        """
+        number = self.line.number()
+        where = await asyncio.to_thread(path.absolute)
+        facts = {"path": str(where), "seconds": seconds, "most": most}
+        try:
+            answer = await self.line.ask("capture", id=self.number, capture=number, **facts)
+        except asyncio.CancelledError:
+            self.line.tell("stop_capture", id=self.number, capture=number)
+            raise
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        return {name: answer[name] for name in ("packets", "size", "left_out")}
 
     def pause_watch(self, paused: bool) -> None:
         """Suspend the watch for silence, for a playback that the viewer has paused."""

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rtp.access_unit import AccessUnit
@@ -21,6 +22,7 @@ from rtp.transport import SocketNetwork
 
 from ..errors import Gb28181Error, MediaTimeout
 from ..supervisor import Supervisor
+from .capture import capture as write_capture
 from .messages import Fields, Pipe, pack_error, pack_heads, pack_statistics, pack_unit
 from .plane import LocalMediaPlane
 from .receiver import Receiver
@@ -191,6 +193,7 @@ class Worker:
         self._receivers: dict[int, FarReceiver] = {}
         self._sinks: dict[int, FarSink] = {}
         self._relays: dict[int, FarRelay] = {}
+        self._captures: dict[int, asyncio.Task[Any]] = {}
         self._asked: dict[str, Callable[..., Awaitable[Fields]]] = {
             "setup": self._setup,
             "receiver": self._open_receiver,
@@ -199,6 +202,7 @@ class Worker:
             "first_packet": self._first_packet,
             "first_key": self._first_key,
             "heads": self._heads,
+            "capture": self._capture,
         }
         self._told: dict[str, Callable[..., None]] = {
             "expect": self._expect,
@@ -207,6 +211,7 @@ class Worker:
             "watch": lambda id, on: self._receivers[id].watch(on),
             "units": lambda id, on, turn: self._receivers[id].units(on, turn),
             "hold": lambda id, on: self._receivers[id].hold(on),
+            "stop_capture": self._stop_capture,
             "start": self._start,
             "relay": self._relay,
             "close": self._close,
@@ -242,6 +247,9 @@ class Worker:
     async def _answer(self, ask: int, work: Awaitable[Fields]) -> None:
         try:
             facts = await work
+        except asyncio.CancelledError:
+            self._pipe.send("answer", ask=ask, error=pack_error(Gb28181Error("given up")))
+            raise
         except (Gb28181Error, OSError, ValueError) as error:
             self._pipe.send("answer", ask=ask, error=pack_error(error))
         except Exception as error:  # the same boundary
@@ -296,6 +304,22 @@ class Worker:
 
     async def _heads(self, *, id: int) -> Fields:
         return {"heads": pack_heads(self._open(id).batches.group())}
+
+    async def _capture(
+        self, *, id: int, capture: int, path: str, seconds: float, most: int
+    ) -> Fields:
+        task = asyncio.current_task()
+        assert task is not None
+        self._captures[capture] = task
+        try:
+            written = await write_capture(self._open(id), Path(path), seconds=seconds, most=most)
+        finally:
+            del self._captures[capture]
+        return {"packets": written.packets, "size": written.size, "left_out": written.left_out}
+
+    def _stop_capture(self, *, id: int, capture: int) -> None:
+        if capture in self._captures:  # it may be over already
+            self._captures[capture].cancel()
 
     def _open(self, number: int) -> Receiver:
         if number not in self._receivers:

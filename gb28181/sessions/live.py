@@ -107,7 +107,8 @@ class Live:
         """Write what comes into a file for support: ``.pcapng`` packets, or ``.ps`` the stream.
 
         Raises:
-            ConfigError: Another kind of file, or the stream runs in a worker.
+            ConfigError: Another kind of file.
+            MediaWorkerLost: The worker of the stream died; what it wrote stays.
             OSError: The file cannot be written.
         """
         return await capture(self.session.receiver, path, seconds=seconds)

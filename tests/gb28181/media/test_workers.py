@@ -525,6 +525,30 @@ async def test_habits_of_packets_are_seen_in_a_worker(village: Village) -> None:
         await until(lambda: "no RTP marker" in seen)
 
 
+@slow
+async def test_a_stream_is_captured_by_its_worker(village: Village, tmp_path: Path) -> None:
+    async with village.county.channel(CHANNEL).play() as live:
+        await pictures(live, 30)  # a whole group has gone
+        packets = await live.capture(tmp_path / "a.pcapng", seconds=1.0)
+        stream = await live.capture(tmp_path / "a.ps", seconds=1.0)
+        assert packets.packets > 25
+        assert (packets.size, packets.left_out) == (size_of(packets.path), 0)
+        assert describe_file(stream.path)[0] is Codec.H264
+        with pytest.raises(ConfigError, match="ends in one of"):
+            await live.capture(tmp_path / "a.txt")
+        with pytest.raises(OSError, match=r"nowhere/a\.ps"):
+            await live.capture(tmp_path / "nowhere" / "a.ps")
+        endless = asyncio.ensure_future(live.capture(tmp_path / "b.pcapng", seconds=3600))
+        await until(lambda: (tmp_path / "b.pcapng").exists())
+        endless.cancel()
+        await asyncio.wait([endless])
+        await asyncio.sleep(0.5)
+        before = size_of(tmp_path / "b.pcapng")
+        await asyncio.sleep(1.0)
+        assert size_of(tmp_path / "b.pcapng") == before
+        await pictures(live, 5)  # and the stream goes on
+
+
 PARENT = """
 import asyncio, sys
 from gb28181.media.voice import ToneSource
