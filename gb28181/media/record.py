@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 FRAGMENT = 0.5
-"""Seconds of a fragment at most, or one picture: what a crash costs at the end of a file."""
+"""Seconds of a fragment: what a crash costs of the pictures at the end, or five of them if that is
+longer."""
 LONGEST = 7200.0
 """Seconds of a file, until the next key frame: FFmpeg keeps its index in memory, 8 MB an hour."""
 
@@ -70,8 +71,8 @@ class Mp4Recorder:
     damaged or discontinuous picture on, everything is left out up to the next key frame. Sound
     keeps its own time: holes are filled with silence (G.711) or left open (AAC). While it is
     running, the file consists of fragments of half a second (``FRAGMENT``) and can be played as it
-    is. A crash costs at most the pictures of the last fragment, and up to three if they are slower
-    than ten a second; of the sound, three times as much. Closing makes it an ordinary MP4. When the
+    is. A crash costs the pictures of the last half second at most, or the last five if those take
+    longer; of the sound, a second. Closing makes it an ordinary MP4. When the
     codec, the parameter sets or the sound's format change, and after two hours (the index is kept
     in memory until then), a new file is begun (``name-2.mp4``).
 

@@ -191,6 +191,52 @@ def test_file_can_be_played_while_it_is_written(
     assert shown == [place % 100 for place in range(len(shown))]
 
 
+@pytest.mark.parametrize("audio", [None, Codec.PCMA, Codec.AAC])
+@pytest.mark.parametrize("fps", [1, 5, 8, 10, 15, 50])
+def test_at_any_rate_half_a_second_is_not_yet_on_the_disk_or_five_pictures(
+    tmp_path: Path, fps: int, audio: Codec | None
+) -> None:
+    clip = pattern_clip(audio=audio, width=160, height=96, fps=fps, gop=2 * fps)
+    path, given = tmp_path / "a.mp4", 0
+    recorder = Mp4Recorder(path)
+    for unit in islice(looped(clip), 2 * len(clip.units)):
+        recorder.push(unit)
+        given += unit.codec is Codec.H264
+        assert given - pictures_on_disk(path) <= max(5, FRAGMENT * fps)
+    recorder.close()
+
+
+def pictures_on_disk(path: Path) -> int:
+    """Pictures of whole fragments, by the boxes of the file (ISO/IEC 14496-12 8.8)."""
+    data = path.read_bytes() if path.exists() else b""
+    count = told = 0
+    for kind, body, end in boxes(data, 0, len(data)):
+        if kind == b"moof":
+            told = samples_of_video(data, body, end)
+        elif kind == b"mdat" and end <= len(data):
+            count, told = count + told, 0
+    return count
+
+
+def samples_of_video(data: bytes, first: int, last: int) -> int:
+    count = 0
+    for _, traf, traf_end in (box for box in boxes(data, first, last) if box[0] == b"traf"):
+        inner = list(boxes(data, traf, traf_end))
+        (track,) = (data[body + 4 : body + 8] for kind, body, _ in inner if kind == b"tfhd")
+        for kind, body, _ in inner:
+            if kind == b"trun" and track == b"\0\0\0\1":
+                count += int.from_bytes(data[body + 4 : body + 8], "big")
+    return count
+
+
+def boxes(data: bytes, place: int, last: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, begin and end of the content of each box."""
+    while place + 8 <= last:
+        end = place + int.from_bytes(data[place : place + 4], "big")
+        yield data[place + 4 : place + 8], place + 8, end
+        place = end
+
+
 @pytest.mark.parametrize("audio", [Codec.PCMA, Codec.AAC])
 def test_sound_that_stops_does_not_hold_the_pictures_back(tmp_path: Path, audio: Codec) -> None:
     recorder = Mp4Recorder(tmp_path / "a.mp4")
