@@ -6,14 +6,23 @@ import heapq
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 
 from sip.auth import DigestServer, Ha1, Verdict
 from sip.errors import MalformedMessage, SipError
 from sip.flow import Flow
-from sip.headers import usual_tag, usual_user
+from sip.headers import is_plain_address
 from sip.message import Request
 
+from .bindings import Binding as Binding
+from .bindings import KeepaliveResult as KeepaliveResult
+from .bindings import Moved as Moved
+from .bindings import Offline as Offline
+from .bindings import OfflineCause as OfflineCause
+from .bindings import Refreshed as Refreshed
+from .bindings import Registered as Registered
+from .bindings import RegisterResult as RegisterResult
+from .bindings import RegistrarEvent as RegistrarEvent
+from .bindings import Revived as Revived
 from .edition import Edition
 
 # An unknown device is verified against this, so that it takes as long as a known one and gets the
@@ -23,15 +32,6 @@ _SANE_ID = re.compile(r"[0-9A-Za-z._\-]{1,64}\Z", re.ASCII)
 # What a device may announce as its heartbeat (spec 09: invalid values occur); else the defaults.
 _INTERVALS = (5.0, 3600.0)
 _COUNTS = (1, 100)
-
-
-class OfflineCause(Enum):
-    """Why a device is offline."""
-
-    UNREGISTERED = auto()
-    EXPIRED = auto()
-    SILENT = auto()
-    FLOW_LOST = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,96 +57,6 @@ class RegistrarConfig:
     flow_grace: float = 30.0
     """Seconds that a device whose TCP connection broke has to register again."""
     edition: Edition = Edition.GB2022
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
-    """One registered device."""
-
-    device_id: str
-    flow: Flow
-    """Where its last trusted message came from, and where requests to it go."""
-    contact: str
-    """Its Contact as it wrote it, without parameters of the header field."""
-    call_id: str
-    expires: int
-    """What was granted."""
-    expires_at: float
-    edition: Edition | None
-    """From X-GB-Ver; None when it sent none."""
-    user_agent: str
-    registered_at: float
-    last_seen: float
-    keepalive_interval: float
-    keepalive_count: int
-    online: bool = True
-    """False between the loss of its heartbeats and its next trusted message."""
-    flow_lost_at: float | None = None
-    """When its TCP connection broke, until it registers again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
-    """A device has come; with ``previous`` from another address, whose sessions end."""
-
-    binding: Binding
-    previous: Binding | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refreshed:
-    """A device has registered again at the address it was at; sessions go on."""
-
-    binding: Binding
-    previous: Binding
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
-    """A message showed that the device's address translation has another port now."""
-
-    binding: Binding
-    previous: Binding
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revived:
-    """A device that was offline for lost heartbeats is heard again within its registration."""
-
-    binding: Binding
-    previous: Binding
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offline:
-    """A device is offline; its sessions end."""
-
-    binding: Binding
-    cause: OfflineCause
-    sentence: str
-
-
-RegistrarEvent = Registered | Refreshed | Moved | Revived | Offline
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterResult:
-    """The answer to a REGISTER, and what it changed."""
-
-    status: int
-    reason: str
-    headers: tuple[tuple[str, str], ...] = ()
-    event: RegistrarEvent | None = None
-    refusal: str = ""
-    """For the log and the audit: why, in a sentence. Empty for 200 and a first challenge."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeepaliveResult:
-    """Whether a message is from a registered device: answer it, or refuse it with ``status``."""
-
-    status: int
-    event: Moved | Revived | None = None
 
 
 class Registrar:
@@ -211,8 +121,8 @@ class Registrar:
         Raises:
             MalformedMessage: From has no user, or one that cannot be an ID.
         """
-        user = usual_user(request.headers.get("From") or "") or request.from_.uri.user
-        if not _SANE_ID.match(user):
+        user = request.from_user
+        if not (user.isalnum() and user.isascii() and len(user) <= 64) and not _SANE_ID.match(user):
             raise MalformedMessage("From has no device ID as its user")
         return user
 
@@ -299,7 +209,7 @@ class Registrar:
             return KeepaliveResult(status=403)
         # A message may still be read after its connection broke; that does not mend it.
         lost = old.flow_lost_at if flow == old.flow else None
-        new = replace(old, flow=flow, last_seen=now, online=True, flow_lost_at=lost)
+        new = old.heard(flow, now, lost)
         self._keep(new)
         if not old.online:
             return KeepaliveResult(status=200, event=Revived(binding=new, previous=old))
@@ -534,7 +444,7 @@ def _is_elsewhere(old: Flow, new: Flow) -> bool:
 def _wish(request: Request) -> int | None:
     """Return the time asked for, None when none is."""
     wish = request.expires
-    if (request.headers.get("Contact") or "").strip() == "*" and wish != 0:
+    if wish != 0 and (request.headers.get("Contact") or "").strip() == "*":
         raise MalformedMessage("Contact * needs Expires 0")  # RFC 3261 10.3 step 6
     return wish
 
@@ -542,7 +452,7 @@ def _wish(request: Request) -> int | None:
 def _contact(request: Request, device_id: str, flow: Flow) -> tuple[str, bool]:
     """Return the Contact to echo, and whether it had an ``expires`` of its own."""
     text = request.headers.get("Contact") or ""
-    if usual_tag(text) == "":
+    if is_plain_address(text):
         return text, False
     contact = request.contact
     if contact is None:

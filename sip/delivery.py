@@ -87,7 +87,10 @@ class Delivery:
 
     def deliver(self, event: Event) -> None:
         """Act on an event; a callback of our user may raise."""
-        _ON[type(event)](self, event)
+        if isinstance(event, RequestReceived):  # nearly all of them
+            self._on_request(event)
+        else:
+            _ON[type(event)](self, event)
 
     def close(self) -> None:
         """Fail whatever is waited for: the endpoint is closed."""
@@ -250,7 +253,6 @@ _ON: dict[type[Event], Callable[[Delivery, Any], None]] = {
     ResponseReceived: Delivery._on_response,
     TransactionTimedOut: Delivery._on_timeout,
     TransactionFlowLost: Delivery._on_transaction_lost,
-    RequestReceived: Delivery._on_request,
     FlowLost: Delivery._on_flow_lost,
     FlowBroken: Delivery._on_flow_broken,
     InviteReceived: Delivery._on_invite,

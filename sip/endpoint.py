@@ -38,9 +38,22 @@ VIA_ROOM = 120
 _NEEDS_A_CALL = frozenset({"INVITE", "ACK", "CANCEL"})
 
 
-def random_token() -> str:
-    """Return 64 random bits as text."""
-    return os.urandom(8).hex()
+class RandomTokens:
+    """Makes texts of 64 random bits, of which the system is asked for many at a time."""
+
+    __slots__ = ("_bits", "_place")
+
+    def __init__(self) -> None:
+        self._bits = ""
+        self._place = 0
+
+    def __call__(self) -> str:
+        """Return the next one."""
+        if self._place == len(self._bits):
+            self._bits = os.urandom(1024).hex()
+            self._place = 0
+        self._place += 16
+        return self._bits[self._place - 16 : self._place]
 
 
 class SipEndpoint:
@@ -56,7 +69,7 @@ class SipEndpoint:
         local_host: Callable[[str], str | None] | None = None,
         inbox: int = 4096,
         tap: Callable[[TraceRecord], None] | None = None,
-        token: Callable[[], str] = random_token,
+        token: Callable[[], str] | None = None,
         user: str = "",
         subscription_identity: Callable[[Request], Hashable] | None = None,
         tls: TlsSettings | None = None,
@@ -78,7 +91,7 @@ class SipEndpoint:
             inbox: How many requests may wait to be read before new ones of strangers are answered
                 503; known peers have twice as much room.
             tap: Is given a record of each datagram and of each message of a stream, both ways.
-            token: Returns random text.
+            token: Returns random text; 64 random bits when None.
             user: User part of our Contact.
             subscription_identity: What makes a SUBSCRIBE replace an older one that it does not
                 share a dialog with; the subscriber, the Event and the target when None.
@@ -105,9 +118,10 @@ class SipEndpoint:
         self._inbox = self._delivery.inbox
         self._calls = self._delivery.calls
         self._dawdlers = Dawdlers(overload)
+        self._token = RandomTokens() if token is None else token
         self.stack = SipStack(
             timers=timers,
-            token=token,
+            token=self._token,
             sent_by=self._sockets.sent_by,
             limits=limits,
             subscription_identity=subscription_identity,
@@ -124,11 +138,11 @@ class SipEndpoint:
         self._tap = tap
         if tap is not None:
             self.stack.on_received = self._trace
-        self._token = token
         self._user = user
         self._flow_lost: list[Callable[[Flow], None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = 0.0
+        self._time: Callable[[], float] | None = None
         self._events: deque[Event] = deque()
         self._is_pumping = False
         self._is_closed = False
@@ -339,7 +353,9 @@ class SipEndpoint:
 
     def now(self) -> float:
         """Return the loop's time."""
-        return asyncio.get_running_loop().time()
+        if self._time is None:
+            self._time = asyncio.get_running_loop().time
+        return self._time()
 
     def adopt(self, call: IncomingCall) -> None:
         """Deliver events of a call to its object from now on."""

@@ -16,14 +16,13 @@ def fill_via(request: Request, flow: Flow) -> None:
     Source: RFC 3261 section 18.2.1, RFC 3581 section 4.
     """
     host, port = flow.remote
-    top = request.top_via
-    text = request.headers.get("Via") or ""
-    if text.count(";rport") == 1 and (text.endswith(";rport") or ";rport;" in text):
-        is_plain = "," not in text and '"' not in text and "received" not in top.parameters
-        if is_plain and request.headers.count("Via") == 1:
-            filled = text.replace(";rport", f";rport={port}", 1) + f";received={host}"
-            request.headers.set("Via", filled)
+    headers = request.headers
+    if headers.parsed.is_usual:  # one Via, of sent-by, branch, and perhaps an rport without value
+        text = headers.get("Via") or ""
+        if ";rport" in text:
+            headers.fill_via(f"{text.replace(';rport', f';rport={port}')};received={host}")
             return
+    top = request.top_via
     written: dict[str, str] = {}
     if top.wants_rport:
         written["rport"] = str(port)

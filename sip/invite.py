@@ -24,6 +24,7 @@ from .events import (
 )
 from .flow import Flow
 from .machine import Machine
+from .matching import is_client_key, sent_method
 from .message import Request, Response, make_response
 from .timers import TimerHeap, Timers
 from .transaction import cancel_for
@@ -112,7 +113,7 @@ class CallRecord:
     @property
     def is_outgoing(self) -> bool:
         """Tell whether the INVITE was ours."""
-        return self.invite_key is not None and self.invite_key.is_client
+        return self.invite_key is not None and is_client_key(self.invite_key)
 
 
 class InviteUsage:
@@ -350,19 +351,19 @@ class InviteUsage:
         """Take a response to a request of a call; False when our user is to have it as well."""
         record = self._by_transaction.get(key)
         if record is None:
-            return key.method == "CANCEL"
+            return sent_method(key) == "CANCEL"
         if key == record.invite_key:
             self._receive_answer(record, response, now)
             return True
         if response.status < 200:
-            return key.method == "BYE"
+            return sent_method(key) == "BYE"
         del self._by_transaction[key]
-        if key.method == "BYE":
+        if sent_method(key) == "BYE":
             self._feed(record, _I.BYE_DONE, now)
             return True
         if response.status in (408, 481):
             # RFC 3261 section 12.2.1.2: the dialog is gone at the other end.
-            record.text = f"{response.status} to {key.method}"
+            record.text = f"{response.status} to {sent_method(key)}"
             self._feed(record, _I.DEAD, now)
         return False
 
@@ -370,13 +371,13 @@ class InviteUsage:
         """Take a timeout or a lost flow; False when our user is to hear of it as well."""
         record = self._by_transaction.get(key)
         if record is None:
-            return key.method == "CANCEL"
+            return sent_method(key) == "CANCEL"
         if key == record.invite_key:
             record.text = "the flow was lost" if flow_lost else "no answer to INVITE"
             self._feed(record, _I.FLOW_LOST if flow_lost else _I.TIMEOUT, now)
             return True
         del self._by_transaction[key]
-        if key.method == "BYE":
+        if sent_method(key) == "BYE":
             self._feed(record, _I.BYE_DONE, now)
             return True
         return False

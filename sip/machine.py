@@ -1,6 +1,5 @@
 """A state machine that walks a transition table."""
 
-from collections.abc import Mapping
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -19,7 +18,7 @@ class Machine(Generic[S, I, A]):
 
     __slots__ = ("_table", "state")
 
-    def __init__(self, table: Mapping[tuple[S, I], tuple[S, tuple[A, ...]]], state: S) -> None:
+    def __init__(self, table: dict[tuple[S, I], tuple[S, tuple[A, ...]]], state: S) -> None:
         self._table = table
         self.state = state
 

@@ -1,13 +1,15 @@
-"""SIP messages: Request, Response and their Headers."""
+"""SIP messages: Request and Response."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from .errors import LocalProtocolError, MalformedMessage
+from .fields import KNOWN_NAMES as KNOWN_NAMES
+from .fields import Headers as Headers
 from .headers import (
     CSeq,
     NameAddr,
@@ -17,59 +19,9 @@ from .headers import (
     parse_name_addr,
     parse_via,
     split_values,
-    usual_tag,
+    usual_address,
 )
 from .uri import SipUri
-
-_S = TypeVar("_S")
-_T = TypeVar("_T")
-
-# RFC 3261 7.3.3 and the registry of header fields.
-_COMPACT: Final = {
-    "a": "accept-contact",
-    "b": "referred-by",
-    "c": "content-type",
-    "d": "request-disposition",
-    "e": "content-encoding",
-    "f": "from",
-    "i": "call-id",
-    "j": "reject-contact",
-    "k": "supported",
-    "l": "content-length",
-    "m": "contact",
-    "o": "event",
-    "r": "refer-to",
-    "s": "subject",
-    "t": "to",
-    "u": "allow-events",
-    "v": "via",
-    "x": "session-expires",
-    "y": "identity",
-}
-
-# The usual spellings, so that most names need neither lower() nor a grammar check.
-_USUAL_NAMES: Final = """
-    Accept Allow Authorization Call-ID Contact Content-Length Content-Type CSeq Date Event
-    Expires From Max-Forwards Min-Expires Monitor-User-Identity Note Reason Record-Route
-    Require Retry-After Route Server Subject Subscription-State Supported To User-Agent Via
-    WWW-Authenticate X-GB-Ver X-PreferredPath X-RoutePath
-"""
-KNOWN_NAMES: Final = {name: name.lower() for name in _USUAL_NAMES.split()}
-
-# Fields that hop-by-hop processing needs stand on top (RFC 3261 7.3.1), the body's at the end.
-_RANK: Final = {
-    "via": 0,
-    "route": 1,
-    "record-route": 2,
-    "max-forwards": 3,
-    "from": 4,
-    "to": 5,
-    "call-id": 6,
-    "cseq": 7,
-    "contact": 8,
-    "content-type": 10,
-}
-_RANK_OF_OTHERS: Final = 9
 
 REASONS: Final = {
     100: "Trying",
@@ -129,148 +81,8 @@ REASONS: Final = {
 }
 """Reason phrases by status. Source: RFC 3261 21, RFC 3265, RFC 3903, RFC 4028."""
 
-_TYPED_KEYS: Final = frozenset({"from", "to", "call-id", "cseq", "contact", "content-length"})
 _LONGEST_EXPIRY: Final = 2**32 - 1
 _DIGITS: Final = re.compile(r"\s*(\d+)", re.ASCII)
-
-
-class Headers:
-    """Header fields in order, with repeats, found without regard to case or compact form.
-
-    Two are equal when each name has the same values in the same order; the order of different
-    names means nothing (RFC 3261 7.3.1), and Content-Length counts as part of the body. Text
-    holds bytes that are not UTF-8 as surrogate escapes, so that they leave as they came.
-    """
-
-    __slots__ = ("_items", "_keys", "typed")
-
-    def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
-        self._items = list(items)
-        self._keys = [KNOWN_NAMES.get(name) or header_key(name) for name, _ in self._items]
-        self.typed: dict[str, Any] = {}
-        """What was parsed of the fields, for the message; empty after each change."""
-
-    @classmethod
-    def of_known(
-        cls, items: list[tuple[str, str]], keys: list[str], typed: dict[str, Any]
-    ) -> Headers:
-        """Take fields that the caller has looked through already; what is given becomes its own."""
-        made = cls()
-        made._items, made._keys, made.typed = items, keys, typed
-        return made
-
-    def get(self, name: str, default: str | None = None) -> str | None:
-        """Return the first value of a name."""
-        try:
-            return self._items[self._keys.index(KNOWN_NAMES.get(name) or header_key(name))][1]
-        except ValueError:
-            return default
-
-    def get_all(self, name: str) -> list[str]:
-        """Return the value of each field of a name, as written: not split at commas."""
-        key = KNOWN_NAMES.get(name) or header_key(name)
-        count = self._keys.count(key)
-        if count < 2:
-            return [self._items[self._keys.index(key)][1]] if count else []
-        return [item[1] for have, item in zip(self._keys, self._items, strict=True) if have == key]
-
-    def add(self, name: str, value: str) -> None:
-        """Append a field after all others."""
-        key = KNOWN_NAMES.get(name) or header_key(name)
-        self._items.append((name, value))
-        self._keys.append(key)
-        self._forget(key)
-
-    def set(self, name: str, value: str) -> None:
-        """Replace all fields of a name by one at the place of the first, or append it."""
-        key = KNOWN_NAMES.get(name) or header_key(name)
-        if key not in self._keys:
-            self.add(name, value)
-            return
-        place = self._keys.index(key)
-        if self._keys.count(key) > 1:
-            self.remove(name)
-            self._items.insert(place, (name, value))
-            self._keys.insert(place, key)
-        self._items[place] = (name, value)
-        self._forget(key)
-
-    def prepend(self, name: str, value: str) -> None:
-        """Put a field before all others."""
-        key = KNOWN_NAMES.get(name) or header_key(name)
-        self._items.insert(0, (name, value))
-        self._keys.insert(0, key)
-        self._forget(key)
-
-    def remove(self, name: str) -> None:
-        """Drop all fields of a name; it need not be there."""
-        key = header_key(name)
-        self._items = [
-            item for have, item in zip(self._keys, self._items, strict=True) if have != key
-        ]
-        self._keys = [have for have in self._keys if have != key]
-        self._forget(key)
-
-    def _forget(self, key: str) -> None:
-        if key == "via":
-            self.typed.pop("Via", None)
-        elif key in _TYPED_KEYS:
-            self.typed.clear()
-
-    def copy(self) -> Headers:
-        """Return an independent copy."""
-        return Headers(self._items)
-
-    def count(self, name: str) -> int:
-        """Return the number of fields of a name."""
-        return self._keys.count(KNOWN_NAMES.get(name) or header_key(name))
-
-    def repeated(self) -> frozenset[str]:
-        """Return the names that stand there more than once: long form, lower case."""
-        once = frozenset(self._keys)
-        if len(once) == len(self._keys):
-            return frozenset()
-        return frozenset(key for key in once if self._keys.count(key) > 1)
-
-    def in_wire_order(self) -> list[tuple[str, str]]:
-        """Return the fields as they are written, without Content-Length.
-
-        Routing fields stand first, Content-Type last, the others keep their order.
-        """
-        ranks = [_RANK.get(key, _RANK_OF_OTHERS) for key in self._keys]
-        items = self._items
-        if ranks != sorted(ranks):
-            items = [items[place] for place in sorted(range(len(ranks)), key=ranks.__getitem__)]
-        if "content-length" in self._keys:
-            items = [item for item in items if header_key(item[0]) != "content-length"]
-        return items
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (KNOWN_NAMES.get(name) or header_key(name)) in self._keys
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Headers):
-            return NotImplemented
-        return self._by_key() == other._by_key()
-
-    # Mutable, hence without a hash.
-    __hash__ = None  # type: ignore[assignment]  # the documented way to say so
-
-    def __repr__(self) -> str:
-        return f"Headers({self._items!r})"
-
-    def _by_key(self) -> dict[str, list[str]]:
-        values: dict[str, list[str]] = {}
-        for key, (_, value) in zip(self._keys, self._items, strict=True):
-            if key != "content-length":
-                values.setdefault(key, []).append(value)
-        return values
 
 
 class _Typed:
@@ -287,53 +99,94 @@ class _Typed:
     @property
     def call_id(self) -> str:
         """The Call-ID."""
-        known: str | None = self.headers.typed.get("Call-ID")
-        return known or self._read("Call-ID", self._required("Call-ID"), str)
+        parsed = self.headers.parsed
+        if parsed.call_id is None:
+            parsed.call_id = self._required("Call-ID")
+        return parsed.call_id
 
     @property
     def cseq(self) -> CSeq:
         """The CSeq."""
-        known: CSeq | None = self.headers.typed.get("CSeq")
-        return known or self._read("CSeq", self._required("CSeq"), parse_cseq)
+        parsed = self.headers.parsed
+        if parsed.cseq is None:
+            parsed.cseq = parse_cseq(self._required("CSeq"))
+        return parsed.cseq
 
     @property
     def from_(self) -> NameAddr:
         """The From address."""
-        known: NameAddr | None = self.headers.typed.get("From")
-        return known or self._read("From", self._required("From"), parse_name_addr)
+        parsed = self.headers.parsed
+        if parsed.from_ is None:
+            parsed.from_ = parse_name_addr(self._required("From"))
+        return parsed.from_
 
     @property
     def from_tag(self) -> str:
         """The tag in From, empty when there is none; cheaper than the whole address."""
-        known: str | None = self.headers.typed.get("From tag")
-        return self._tag("From") if known is None else known
+        parsed = self.headers.parsed
+        if parsed.from_tag is None:
+            usual = usual_address(self._required("From"))
+            parsed.from_tag = self.from_.tag or "" if usual is None else usual[1]
+        return parsed.from_tag
+
+    @property
+    def from_user(self) -> str:
+        """The user in From, empty when there is none; cheaper than the whole address."""
+        parsed = self.headers.parsed
+        if parsed.from_user is None:
+            usual = usual_address(self._required("From"))
+            parsed.from_user = self.from_.uri.user if usual is None else usual[0]
+        return parsed.from_user
 
     @property
     def to(self) -> NameAddr:
         """The To address."""
-        known: NameAddr | None = self.headers.typed.get("To")
-        return known or self._read("To", self._required("To"), parse_name_addr)
+        parsed = self.headers.parsed
+        if parsed.to is None:
+            parsed.to = parse_name_addr(self._required("To"))
+        return parsed.to
 
     @property
     def to_tag(self) -> str:
         """The tag in To, empty when there is none; cheaper than the whole address."""
-        known: str | None = self.headers.typed.get("To tag")
-        return self._tag("To") if known is None else known
+        parsed = self.headers.parsed
+        if parsed.to_tag is None:
+            usual = usual_address(self._required("To"))
+            parsed.to_tag = self.to.tag or "" if usual is None else usual[1]
+        return parsed.to_tag
 
     @property
     def vias(self) -> list[Via]:
         """All Via values, topmost first. Empty when there are none."""
-        known: list[Via] | None = self.headers.typed.get("Via")
-        return list(known or self._read("Via", self.headers.get_all("Via"), _parse_vias))
+        parsed = self.headers.parsed
+        if parsed.vias is None:
+            parsed.vias = _parse_vias(self.headers.get_all("Via"))
+        return list(parsed.vias)
 
     @property
     def top_via(self) -> Via:
         """The topmost Via."""
-        known: list[Via] | None = self.headers.typed.get("Via")
-        vias = known or self._read("Via", self.headers.get_all("Via"), _parse_vias)
+        vias = self.headers.parsed.vias or self.vias
         if not vias:
             raise MalformedMessage("Via is missing")
         return vias[0]
+
+    @property
+    def branch(self) -> str:
+        """The branch of the topmost Via, empty when there is none; cheaper than the whole."""
+        parsed = self.headers.parsed
+        if parsed.branch is None:
+            parsed.branch = self.top_via.branch
+        return parsed.branch
+
+    @property
+    def sent_by(self) -> str:
+        """Host and port of the topmost Via in lower case; cheaper than the whole."""
+        parsed = self.headers.parsed
+        if parsed.sent_by is None:
+            via = self.top_via
+            parsed.sent_by = f"{via.host}:{via.port or 5060}".lower()
+        return parsed.sent_by
 
     @property
     def contact(self) -> NameAddr | None:
@@ -341,8 +194,10 @@ class _Typed:
         text = self.headers.get("Contact")
         if text is None or text.strip() in ("", "*"):
             return None
-        known: NameAddr | None = self.headers.typed.get("Contact")
-        return known or self._read("Contact", text, _parse_first_name_addr)
+        parsed = self.headers.parsed
+        if parsed.contact is None:
+            parsed.contact = _parse_first_name_addr(text)
+        return parsed.contact
 
     @property
     def expires(self) -> int | None:
@@ -351,8 +206,8 @@ class _Typed:
         What is no number counts as not there. Values above 32 bits are cut.
         """
         text = self.headers.get("Contact")
-        # The usual form has no parameters, and need not be taken apart.
-        contact = self.contact if text is not None and usual_tag(text) is None else None
+        # Without parameters it need not be taken apart.
+        contact = self.contact if text is not None and ";" in text else None
         if contact is not None:
             seconds = _seconds(contact.parameters.get("expires"))
             if seconds is not None:
@@ -375,21 +230,8 @@ class _Typed:
             raise MalformedMessage(f"{name} is missing")
         return text
 
-    def _tag(self, name: str) -> str:
-        text = self._required(name)
-        tag = usual_tag(text)
-        if tag is None:
-            tag = self._read(name, text, parse_name_addr).tag or ""
-        self.headers.typed[f"{name} tag"] = tag
-        return tag
 
-    def _read(self, name: str, source: _S, parse: Callable[[_S], _T]) -> _T:
-        value = parse(source)
-        self.headers.typed[name] = value
-        return value
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Request(_Typed):
     """A SIP request."""
 
@@ -398,10 +240,18 @@ class Request(_Typed):
     uri: str
     """The Request-URI as written."""
     headers: Headers
-    body: bytes = b""
-    raw: bytes = field(default=b"", init=False, repr=False, compare=False)
+    body: bytes
+    raw: bytes = field(repr=False, compare=False)
     """The bytes that it was read from, to the end of its body; empty when it was made here."""
-    _uri: tuple[str, SipUri] | None = field(default=None, init=False, repr=False, compare=False)
+    _uri: tuple[str, SipUri] | None = field(repr=False, compare=False)
+
+    def __init__(self, method: str, uri: str, headers: Headers, body: bytes = b"") -> None:
+        self.method = method
+        self.uri = uri
+        self.headers = headers
+        self.body = body
+        self.raw = b""
+        self._uri = None
 
     @property
     def request_uri(self) -> SipUri:
@@ -421,16 +271,23 @@ class Request(_Typed):
         return _write(f"{self.method} {self.uri} SIP/2.0", self.headers, self.body)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Response(_Typed):
     """A SIP response."""
 
     status: int
     reason: str
     headers: Headers
-    body: bytes = b""
-    raw: bytes = field(default=b"", init=False, repr=False, compare=False)
+    body: bytes
+    raw: bytes = field(repr=False, compare=False)
     """The bytes that it was read from, to the end of its body; empty when it was made here."""
+
+    def __init__(self, status: int, reason: str, headers: Headers, body: bytes = b"") -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self.body = body
+        self.raw = b""
 
     def to_bytes(self) -> bytes:
         """Write the message; Content-Length is always that of the body.
@@ -441,12 +298,6 @@ class Response(_Typed):
         if not 100 <= self.status <= 699:
             raise LocalProtocolError(f"{self.status} is no status")
         return _write(f"SIP/2.0 {self.status} {self.reason}", self.headers, self.body)
-
-
-def header_key(name: str) -> str:
-    """Return the name that all spellings of a header field share: long form, lower case."""
-    lowered = name.lower()
-    return _COMPACT.get(lowered, lowered)
 
 
 def make_response(
@@ -498,18 +349,16 @@ def _lacks_tag(request: Request) -> bool:
 
 
 def _write(start_line: str, headers: Headers, body: bytes) -> bytes:
-    items = headers.in_wire_order()
-    for name, _ in items:
-        if name not in KNOWN_NAMES and not is_token(name):
-            raise LocalProtocolError(f"{name!r} is no header name")
-    lines = [start_line, *(f"{name}: {value}" for name, value in items)]
-    lines.append(f"Content-Length: {len(body)}\r\n\r\n")
-    text = "\r\n".join(lines)
+    pieces = [start_line, "\r\n"]
+    for name, value in headers.in_wire_order():
+        pieces += (name, ": ", value, "\r\n")
+    given = "".join(pieces[::2])
     # A line break within a value would start a header field of the caller's input.
-    if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1:
+    if "\n" in given or "\r" in given:
         raise LocalProtocolError("a line break stands within a header value or the start line")
+    pieces.append(f"Content-Length: {len(body)}\r\n\r\n")
     try:
-        return text.encode("utf-8", "surrogateescape") + body
+        return "".join(pieces).encode("utf-8", "surrogateescape") + body
     except UnicodeEncodeError as exc:
         raise LocalProtocolError("a header value holds text that cannot be written") from exc
 
@@ -524,7 +373,11 @@ def _parse_first_name_addr(text: str) -> NameAddr:
 
 
 def _seconds(text: str | None) -> int | None:
-    matched = None if text is None else _DIGITS.match(text)
+    if text is None:
+        return None
+    if text.isdecimal() and text.isascii() and len(text) <= 10:
+        return int(text)
+    matched = _DIGITS.match(text)
     if matched is None:
         return None
     return int(matched[1]) if len(matched[1]) <= 10 else _LONGEST_EXPIRY

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from .errors import MalformedMessage
+from .fields import KNOWN_NAMES, Headers
 from .headers import is_token, parse_via, split_values
-from .message import KNOWN_NAMES, Headers, Request, Response
+from .message import Request, Response
 from .uri import is_plain
 from .usual import read_usual_head
 
@@ -71,7 +72,8 @@ def parse_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Request | Re
     Raises:
         MalformedMessage: It cannot be read, or Content-Length is longer than the datagram.
     """
-    data = data.lstrip(b"\r\n")
+    if data.startswith((b"\r", b"\n")):
+        data = data.lstrip(b"\r\n")
     end, start = _end_of_head(data, 0) or (len(data), len(data))
     body = data[start:]
     message, fault = _read_head(data[:end], limits)
@@ -312,9 +314,8 @@ def _unknown_version(version: str) -> MalformedMessage:
 
 
 def _content_length(message: Request | Response) -> int | None:
-    if "Content-Length" in message.headers.typed:
-        length: int | None = message.headers.typed["Content-Length"]
-        return length
+    if message.headers.parsed.is_usual:
+        return message.headers.parsed.length
     values = message.headers.get_all("Content-Length")
     if not values:
         return None
@@ -326,8 +327,8 @@ def _content_length(message: Request | Response) -> int | None:
 
 def _find_fault(message: Request | Response) -> MalformedMessage | None:
     """Look at the fields that every message needs; their parsed values stay with the message."""
-    if "Content-Length" in message.headers.typed:
-        return None  # a usual head, with all of them
+    if message.headers.parsed.is_usual:
+        return None
     try:
         _check_needed(message)
     except MalformedMessage as exc:
@@ -368,6 +369,8 @@ def _readable_vias(message: Request) -> list[str]:
     """Return the Via values up to the first that is broken."""
     vias: list[str] = []
     for text in message.headers.get_all("Via"):
+        if "\r" in text:  # it cannot be written again
+            return vias
         for value in split_values(text):
             try:
                 parse_via(value)

@@ -29,6 +29,7 @@ from .headers import Via
 from .hop import fill_via
 from .inspection import refusal
 from .invite import InviteUsage
+from .matching import MAGIC_COOKIE, is_client_key, response_key, server_key
 from .message import Request, Response, make_response
 from .notifier import Notifier
 from .overload import Admission, Held
@@ -37,14 +38,11 @@ from .subscriber import Subscriber
 from .subscription import NotifierInput, SubscriberInput
 from .timers import TimerHeap, Timers
 from .transaction import (
-    MAGIC_COOKIE,
     Action,
     ClientTransaction,
     Input,
     ServerTransaction,
     State,
-    response_key,
-    server_key,
 )
 
 DEFAULT_TIMERS = Timers()
@@ -254,13 +252,13 @@ class SipStack:
         """Let every timer fire that is due."""
         while (due := self._heap.pop_due(now)) is not None:
             key, given = due
-            if isinstance(key, TransactionKey) and isinstance(given, Input):
-                transaction = self._find(key)
+            if isinstance(given, Input):
+                transaction = self._find(TransactionKey(str(key)))
                 if transaction is not None:
                     transaction.take(given, now)
                     self._reap(transaction)
-            elif not isinstance(key, TransactionKey):
-                self._take_timer(key, given, now)
+            else:
+                self._take_timer(int(key), given, now)
 
     @property
     def has_output(self) -> bool:
@@ -314,8 +312,8 @@ class SipStack:
 
     def _take_timer(
         self,
-        key: CallKey | SubscriptionKey,
-        given: Input | CallInput | SubscriberInput | NotifierInput,
+        key: int,
+        given: CallInput | SubscriberInput | NotifierInput,
         now: float,
     ) -> None:
         if isinstance(given, CallInput):
@@ -578,13 +576,13 @@ class SipStack:
             self.count("unacknowledged_in" if is_invite else "unanswered_in")
 
     def _find(self, key: TransactionKey) -> ClientTransaction | ServerTransaction | None:
-        return self._clients.get(key) if key.is_client else self._servers.get(key)
+        return self._clients.get(key) if is_client_key(key) else self._servers.get(key)
 
     def _reap(self, transaction: ClientTransaction | ServerTransaction) -> None:
         if transaction.state is not State.TERMINATED:
             return
         key = transaction.key
-        if key.is_client:
+        if is_client_key(key):
             self._clients.pop(key, None)
             self.calls.transaction_over(key)
         else:

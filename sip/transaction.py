@@ -9,10 +9,9 @@ from .errors import LocalProtocolError
 from .events import TransactionKey
 from .flow import Flow
 from .machine import Machine
+from .matching import client_key, server_key
 from .message import Headers, Request, Response
-from .timers import TimerHeap, Timers
-
-MAGIC_COOKIE: Final = "z9hG4bK"
+from .timers import Timer, TimerHeap, Timers
 
 
 class State(Enum):
@@ -281,7 +280,6 @@ TIMER_RULES: Final[dict[Action, TimerRule]] = {
     ),
 }
 
-_ALONE: Final = {fires: (fires,) for fires in Input}
 TransactionTimer = tuple[TransactionKey, Input]
 Send = Callable[[Flow, bytes], None]
 
@@ -303,7 +301,7 @@ class TransactionClock:
         self._reliable = reliable
         self._timers = timers
         self._heap = heap
-        self._armed: tuple[Input, ...] = ()
+        self._armed: tuple[Timer, ...] = ()
         self._growing = 0.0  # the last interval of timer A, E or G: only one is used
 
     def arm(self, action: Action, now: float) -> Input | None:
@@ -311,23 +309,22 @@ class TransactionClock:
         rule = TIMER_RULES[action]
         if self._reliable and rule.reliable is not OnReliable.SAME:
             return rule.fires if rule.reliable is OnReliable.AT_ONCE else None
-        fires = rule.fires
         interval = self._growing * rule.growth if rule.growth else rule.first(self._timers)
         if rule.longest is not None:
             interval = min(interval, rule.longest(self._timers))
         if rule.reliable is OnReliable.NOT_USED:
             self._growing = interval
-        if not self._armed:
-            self._armed = _ALONE[fires]
-        elif fires not in self._armed:
-            self._armed += (fires,)
-        self._heap.arm((self._key, fires), now + interval, run=interval)
+        timer = self._heap.start((self._key, rule.fires), now + interval, run=interval)
+        if self._armed:
+            self._armed = (*[one for one in self._armed if one.is_armed], timer)
+        else:
+            self._armed = (timer,)
         return None
 
     def stop(self) -> None:
         """Cancel every timer of this transaction."""
-        for fires in self._armed:
-            self._heap.cancel((self._key, fires))
+        for timer in self._armed:
+            self._heap.stop(timer)
         self._armed = ()
 
 
@@ -525,46 +522,6 @@ def status_input(status: int) -> Input:
     if status < 200:
         return Input.PROVISIONAL
     return Input.SUCCESS if status < 300 else Input.FAILURE
-
-
-def client_key(request: Request) -> TransactionKey:
-    """Return the key of the client transaction of a request that carries our Via."""
-    return TransactionKey(True, request.top_via.branch.lower(), "", request.method)
-
-
-def response_key(response: Response) -> TransactionKey:
-    """Return the key of the client transaction that a response belongs to.
-
-    Source: RFC 3261 section 17.1.3.
-    """
-    return TransactionKey(True, response.top_via.branch.lower(), "", response.cseq.method)
-
-
-def server_key(request: Request, *, method: str | None = None) -> TransactionKey:
-    """Return the key of the server transaction that a request belongs to.
-
-    Without the magic cookie the rule of RFC 2543 applies: the branch says nothing, so the
-    Request-URI, the From tag and the whole Via stand for it. The To tag is left out, because
-    an ACK has one and its INVITE has none.
-
-    Args:
-        request: The request, from the wire.
-        method: Taken instead of the request's own: a CANCEL asks for its INVITE.
-
-    Source: RFC 3261 section 17.2.3.
-    """
-    via = request.top_via
-    branch = via.branch
-    if not branch.startswith(MAGIC_COOKIE) and not branch.lower().startswith(MAGIC_COOKIE.lower()):
-        branch = f"{request.uri} {request.from_tag} {branch}"
-    own = method or request.method
-    return TransactionKey(
-        False,
-        branch,
-        f"{via.host}:{via.port or 5060}".lower(),
-        "INVITE" if own == "ACK" else own,
-        f"{request.cseq.number} {request.call_id}",
-    )
 
 
 def refusal_ack(invite: Request, response: Response) -> Request:

@@ -6,10 +6,11 @@ Whatever deviates is left to ``parser``, which alone decides what is malformed.
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
-from .headers import CSeq, Via, usual_tag
-from .message import KNOWN_NAMES, Headers, Request
+from .fields import KNOWN_NAMES, Headers, Parsed
+from .headers import CSeq, usual_address
+from .message import Request
 
 _START: Final = re.compile(
     r"(MESSAGE|REGISTER|NOTIFY|SUBSCRIBE|INVITE|ACK|BYE|INFO|OPTIONS|CANCEL)"
@@ -18,19 +19,18 @@ _START: Final = re.compile(
 )
 _TOKEN: Final = r"[A-Za-z0-9\-.!%*_+`'~]+"
 _VIA: Final = re.compile(
-    r"SIP/2\.0/(UDP|TCP|TLS) ([A-Za-z0-9.\-]+)(?::(\d{1,5}))?"
-    rf"(;rport)?;branch=({_TOKEN})(;rport)?\Z",
+    r"SIP/2\.0/(?:UDP|TCP|TLS) ([A-Za-z0-9.\-]+)(?::(\d{1,5}))?"
+    rf"(?:;branch=({_TOKEN})(?:;rport)?|;rport;branch=({_TOKEN}))\Z",
     re.ASCII,
 )
-_CSEQ: Final = re.compile(r"(\d{1,9}) ([A-Z]+)\Z", re.ASCII)
-_LENGTH: Final = re.compile(r"\d{1,9}\Z", re.ASCII)
+_NAMES: Final = KNOWN_NAMES.keys()
 
 
 def read_usual_head(text: str, *, fields: int) -> Request | None:
     """Read a head whose lines end in line feeds; None leaves it to the long way.
 
     Every field that a request needs is there, once and well formed, in what is returned, and lies
-    parsed in ``headers.typed``: Via, CSeq, Call-ID, the tags, and Content-Length as a number.
+    parsed in ``headers.parsed``.
 
     Args:
         text: The head without its last line end.
@@ -38,52 +38,51 @@ def read_usual_head(text: str, *, fields: int) -> Request | None:
     """
     lines = text.split("\n")
     started = _START.match(lines[0])
-    if started is None or "\r" in text or len(lines) - 1 > fields:
+    if started is None or "\r" in text or "\t" in text or len(lines) - 1 > fields:
         return None
     del lines[0]
-    items: list[tuple[str, str]] = []
     given: dict[str, str] = {}
     for line in lines:
-        colon = line.find(":")
-        name = line[: max(colon, 0)]
-        key = KNOWN_NAMES.get(name)
-        if key is None or key in given:  # of another name, repeated, folded, or no field at all
+        colon = line.find(": ")
+        if colon < 0:
             return None
-        value = line[colon + 1 :].strip(" \t")
-        given[key] = value
-        items.append((name, value))
-    method, uri = started.groups()
-    typed = _read_needed(method, given)
-    if typed is None:
+        given[line[:colon]] = line[colon + 2 :].strip(" ")
+    # Of another name, repeated, or folded: a line that begins with a blank has no such name.
+    if len(given) != len(lines) or not given.keys() <= _NAMES:
         return None
-    return Request(method, uri, Headers.of_known(items, list(given), typed))
+    method = started[1]
+    headers = Headers.of_single(given)
+    if not _read_needed(method, given, headers.parsed):
+        return None
+    return Request(method, started[2], headers)
 
 
-def _read_needed(method: str, given: dict[str, str]) -> dict[str, Any] | None:
-    via = _VIA.match(given.get("via", ""))
-    cseq = _CSEQ.match(given.get("cseq", ""))
-    call_id = given.get("call-id")
-    from_tag, to_tag = usual_tag(given.get("from", "")), usual_tag(given.get("to", ""))
-    if via is None or cseq is None or not call_id or from_tag is None or to_tag is None:
-        return None
-    transport, host, port, rport, branch, late_rport = via.groups()
-    length = given.get("content-length")
+def _read_needed(method: str, given: dict[str, str], parsed: Parsed) -> bool:
+    via = _VIA.match(given.get("Via", ""))
+    number, _, of_method = given.get("CSeq", "").partition(" ")
+    sender, to = usual_address(given.get("From", "")), usual_address(given.get("To", ""))
+    call_id = given.get("Call-ID")
+    if via is None or sender is None or to is None or not call_id or of_method != method:
+        return False
+    port = via[2] or "5060"
+    length = given.get("Content-Length")
     if (
-        cseq[2] != method
-        or (rport and late_rport)
-        or (port is not None and int(port) > 65535)
-        or (length is not None and _LENGTH.match(length) is None)
+        not _is_number(number)
+        or not _is_number(port)
+        or int(port) > 65535
+        or not (length is None or _is_number(length))
     ):
-        return None
-    parameters: dict[str, str | None] = {"rport": None} if rport else {}
-    parameters["branch"] = branch
-    if late_rport:
-        parameters["rport"] = None
-    return {
-        "Via": [Via(transport, host, None if port is None else int(port), parameters)],
-        "CSeq": CSeq(int(cseq[1]), method),
-        "Call-ID": call_id,
-        "From tag": from_tag,
-        "To tag": to_tag,
-        "Content-Length": None if length is None else int(length),
-    }
+        return False
+    parsed.branch = via[3] or via[4]
+    parsed.sent_by = f"{via[1]}:{port}".lower()
+    parsed.cseq = CSeq(int(number), method)
+    parsed.call_id = call_id
+    parsed.from_user, parsed.from_tag = sender
+    parsed.to_tag = to[1]
+    parsed.length = None if length is None else int(length)
+    parsed.is_usual = True
+    return True
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and text.isascii() and len(text) < 10

@@ -2,7 +2,7 @@ import asyncio
 import errno
 import socket
 
-from sip.datagrams import BATCH, DrainedSocket
+from sip.datagrams import BATCH, PATIENCE, DrainedSocket
 
 
 class Taker(asyncio.DatagramProtocol):
@@ -53,20 +53,37 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-async def test_one_wake_up_drains_the_socket_but_not_for_ever() -> None:
+async def test_more_is_read_in_one_turn_as_long_as_more_is_there() -> None:
     taker = Taker()
     drained = DrainedSocket(asyncio.get_running_loop(), taker, bound())
+    turns = []
     with bound() as peer:
-        for number in range(BATCH + 1):
+        for number in range(3 * PATIENCE + 4):
             peer.sendto(b"%d" % number, drained.get_extra_info("sockname"))
-        drained._read()
-        assert taker.taken == [b"%d" % number for number in range(BATCH)]
-        drained._read()
-        assert len(taker.taken) == BATCH + 1
+        while len(taker.taken) < 3 * PATIENCE + 4:
+            before = len(taker.taken)
+            drained._read()
+            turns.append(len(taker.taken) - before)
+    assert turns == [1] * PATIENCE + [2] * PATIENCE + [4] * 1
+    assert taker.taken == [b"%d" % number for number in range(len(taker.taken))]
     drained.abort()
     drained.abort()
     assert drained.is_closing()
     assert await taker.lost is None
+
+
+async def test_one_turn_does_not_read_for_ever() -> None:
+    taker = Taker()
+    drained = DrainedSocket(asyncio.get_running_loop(), taker, bound())
+    with bound() as peer:
+        for _ in range(8 * PATIENCE):
+            for _ in range(BATCH):
+                peer.sendto(b"x", drained.get_extra_info("sockname"))
+            before = len(taker.taken)
+            drained._read()
+    assert len(taker.taken) - before == BATCH
+    drained.abort()
+    await taker.lost
 
 
 async def test_what_finds_no_room_waits_in_order() -> None:
@@ -116,6 +133,6 @@ async def test_what_is_sent_while_reading_leaves_before_the_next_turn() -> None:
     with bound() as peer:
         for data in (b"one", b"two"):
             peer.sendto(data, drained.get_extra_info("sockname"))
-        drained._read()
+            drained._read()
         assert [peer.recv(10), peer.recv(10)] == [b"one", b"two"]
     drained.abort()

@@ -26,7 +26,7 @@ from sip.headers import (
     quote,
     split_values,
     unquote,
-    usual_user,
+    usual_address,
     with_parameters,
 )
 from sip.uri import SipUri
@@ -299,10 +299,10 @@ def credentials_or_fault(text: str) -> dict[str, str] | str:
         return str(exc)
 
 
-def test_usual_user_is_that_of_the_whole_address() -> None:
+def test_usual_address_is_that_of_the_whole_address() -> None:
     text = "<sip:34020000001320000001@3402000000>;tag=1"
-    assert usual_user(text) == parse_name_addr(text).uri.user
-    assert usual_user('"Gate" <sip:34020000001320000001@3402000000>') is None
+    assert usual_address(text) == (parse_name_addr(text).uri.user, "1")
+    assert usual_address('"Gate" <sip:34020000001320000001@3402000000>') is None
 
 
 @pytest.mark.parametrize("blank", ["\t", "  ", " \t "])

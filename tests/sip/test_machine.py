@@ -20,7 +20,9 @@ class Do(Enum):
     RING = auto()
 
 
-TABLE = {(Light.RED, Press.BUTTON): (Light.GREEN, (Do.RING,))}
+TABLE: dict[tuple[Light, Press], tuple[Light, tuple[Do, ...]]] = {
+    (Light.RED, Press.BUTTON): (Light.GREEN, (Do.RING,))
+}
 
 
 def test_row_moves_the_state_and_names_the_actions() -> None:

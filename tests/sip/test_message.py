@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from sip.errors import CallRejected, LocalProtocolError, MalformedMessage, SipError
-from sip.message import Headers, Request, Response, header_key, make_response
+from sip.fields import header_key
+from sip.message import Headers, Request, Response, make_response
 
 VIA = "SIP/2.0/UDP 192.0.2.10:5060;rport;branch=z9hG4bK-1"
 

@@ -2,6 +2,7 @@ import pytest
 
 from sip.errors import LocalProtocolError
 from sip.flow import Flow
+from sip.matching import server_key
 from sip.message import Headers, Request, Response, make_response
 from sip.timers import TimerHeap, Timers
 from sip.transaction import (
@@ -18,7 +19,6 @@ from sip.transaction import (
     Table,
     TransactionTimer,
     cancel_for,
-    server_key,
 )
 
 TABLES = {

@@ -55,7 +55,7 @@ def test_usual_head_is_read_with_all_that_is_needed() -> None:
     assert request.cseq == parse_cseq("20 MESSAGE")
     assert (request.from_tag, request.to_tag) == ("1", "")
     assert request.from_ == parse_name_addr(LINES[2][6:])
-    assert request.headers.typed["Content-Length"] == 0
+    assert request.headers.parsed.length == 0
 
 
 @pytest.mark.parametrize("odd", ODD)
