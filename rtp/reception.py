@@ -9,6 +9,7 @@ from .rtcp import ReportBlock
 
 _CLOCK: Final = 90_000
 _RESTART: Final = 1000
+_DROPOUT: Final = 3000  # a longer gap is a new beginning (RFC 3550 Annex A.1)
 _WINDOW: Final = 1024
 
 
@@ -30,7 +31,7 @@ class Reception:
         self.gaps = 0
         """How often the number jumped forward."""
         self.restarts = 0
-        """Jumps of more than 1000, in either direction."""
+        """Jumps of more than 3000 forward, or more than 1000 back."""
         self.jitter = 0.0
         """Interarrival jitter in 90 kHz ticks."""
         self._base: int | None = None
@@ -127,7 +128,7 @@ class Reception:
         row = min(self._in_row, _WINDOW)
         self._seen = (self._seen << row | (1 << row) - 1) & _MASK
         self._in_row = 0
-        if abs(step) > _RESTART:
+        if step > _DROPOUT or step < -_RESTART:
             self.restarts += 1
             self._past = self.expected
             self._begin(sequence_number)

@@ -93,6 +93,7 @@ class Inputs:
         self._network: MediaNetwork | None = None
         self._rtp: MediaSocket | None = None
         self._rtcp: MediaSocket | None = None
+        self._muxed: Address | None = None
         self._server: Any = None
         self._connections: list[TcpMediaConnection] = []
         self._past: Counter[str] = Counter()
@@ -117,7 +118,7 @@ class Inputs:
                 self._rtp.close()
                 raise
             self._rtp.on_error = self._rtcp.on_error = owner.close
-            self._rtp.on_rtcp = self._rtcp.on_rtcp = owner.take_rtcp
+            self._rtp.on_rtcp, self._rtcp.on_rtcp = self._take_muxed, owner.take_rtcp
         elif owner.mode == "tcp-passive":
             self._server = await listen_tcp(network, owner.local, self._on_connection)
 
@@ -135,9 +136,15 @@ class Inputs:
         """Nothing to do: what comes to these sockets is for this receiver."""
 
     def send_rtcp(self, data: bytes, source: Address) -> None:
-        """Report to a sender: to the port above its own, or between the frames of its TCP."""
+        """Report to a sender: to the port above its own, or between the frames of its TCP.
+
+        One that sends its own reports from where its media comes hears ours there, too: behind an
+        address translation the port above is somebody else's (RFC 5761).
+        """
         if self._rtcp is not None:
             self._rtcp.send(data, (source[0], source[1] + 1))
+        if self._rtp is not None and self._muxed == source:
+            self._rtp.send(data, source)
         for connection in self._connections:
             if connection.remote == source:
                 connection.send(data)
@@ -173,6 +180,10 @@ class Inputs:
                 end.close()
         self._rtp = self._rtcp = self._server = None
         self._connections.clear()
+
+    def _take_muxed(self, data: bytes, source: Address) -> None:
+        self._muxed = source
+        self._owner.take_rtcp(data, source)
 
     def _on_connection(self, connection: TcpMediaConnection) -> None:
         if self._owner.is_closed or len(self._connections) >= _MOST_CONNECTIONS:

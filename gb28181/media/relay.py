@@ -96,6 +96,7 @@ class MediaSink:
         self._connecting: asyncio.Task[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._dropping_since: float | None = None
+        self._dropped_before = 0
         self._rtcp: MediaSocket | None = None
         self._report_at = self._loop.time() + REPORT_INTERVAL
         self._reported_lost: int | None = None
@@ -257,10 +258,14 @@ class MediaSink:
             return False
         now = self._loop.time()
         if self._dropping_since is not None:
-            if not batch.starts_group and now - self._dropping_since < GROUP_PATIENCE:
+            start = batch.group_start()
+            if start is None and now - self._dropping_since < GROUP_PATIENCE:
                 self._dropped += len(batch)
                 return False
-            self._dropping_since = None
+            if start:  # what comes before it in the batch depends on what was dropped
+                self._dropped += start
+                batch = batch.from_index(start)
+            self._recover()
         if batch.received >= self._report_at and self.framed:
             self._report(batch)
         if connection.send_batch(batch):
@@ -268,8 +273,18 @@ class MediaSink:
             self._bytes += batch.size
             return True
         self._dropping_since = now
+        self._dropped_before = self._dropped
         self._dropped += len(batch)
         return False
+
+    def _recover(self) -> None:
+        """Begin again with a group, and say what was lost: once, not for each packet."""
+        self._dropping_since = None
+        host, port = self.remote or ("", 0)
+        logger.warning(
+            "the receiver at %s:%d reads too slowly: %d packets dropped, up to a key frame",
+            host, port, self._dropped - self._dropped_before,
+        )  # fmt: skip
 
     def _report(self, batch: PacketBatch) -> None:
         """Send a sender report, by the last packet that leaves now (RFC 3550 section 6.4.1)."""

@@ -109,7 +109,8 @@ class SharedPort:
             self._udp.close()
             raise
         self._udp.on_error = self._rtcp.on_error = self._fail
-        self._udp.on_rtcp = self._rtcp.on_rtcp = self._route_rtcp
+        self._udp.on_rtcp = partial(self._route_rtcp, is_muxed=True)
+        self._rtcp.on_rtcp = self._route_rtcp
 
     def join(self, owner: InputsOwner) -> SharedInputs:
         """Let a receiver share the port."""
@@ -122,10 +123,12 @@ class SharedPort:
         if self._inputs.pop(owner, None) is not None and not self._inputs:
             self.close()
 
-    def send_rtcp(self, data: bytes, remote: Address) -> None:
-        """Send from the RTCP port."""
+    def send_rtcp(self, data: bytes, source: Address, *, is_muxed: bool) -> None:
+        """Send from the RTCP port to that above the source's, and from port to port when muxed."""
         if self._rtcp is not None:
-            self._rtcp.send(data, remote)
+            self._rtcp.send(data, (source[0], source[1] + 1))
+        if self._udp is not None and is_muxed:
+            self._udp.send(data, source)
 
     def kernel_drops(self) -> int:
         """Datagrams that the kernel dropped, of whomever they were."""
@@ -158,10 +161,13 @@ class SharedPort:
             if owner is not None:
                 owner.take(batch.select([one == ssrc for one in sources]), source)
 
-    def _route_rtcp(self, data: bytes, source: Address) -> None:
+    def _route_rtcp(self, data: bytes, source: Address, *, is_muxed: bool = False) -> None:
         owner = self.table.find(int.from_bytes(data[4:8], "big"), source)
-        if owner is not None:
-            owner.take_rtcp(data, source)
+        if owner is None:
+            return
+        if is_muxed:
+            self._inputs[owner].muxed = source
+        owner.take_rtcp(data, source)
 
     def _on_connection(self, connection: TcpMediaConnection) -> None:
         if len(self._strangers) >= _MOST_STRANGERS:
@@ -191,6 +197,8 @@ class SharedInputs:
 
     def __init__(self, port: SharedPort, owner: InputsOwner) -> None:
         self.is_paused = False
+        self.muxed: Address | None = None
+        """Where a sender is whose reports come from its media port."""
         self._port = port
         self._owner = owner
         self._connections: list[TcpMediaConnection] = []
@@ -224,7 +232,7 @@ class SharedInputs:
     def send_rtcp(self, data: bytes, source: Address) -> None:
         """Report to a sender."""
         if self._port.mode == "udp":
-            self._port.send_rtcp(data, (source[0], source[1] + 1))
+            self._port.send_rtcp(data, source, is_muxed=self.muxed == source)
         for connection in self._connections:
             if connection.remote == source:
                 connection.send(data)

@@ -108,3 +108,10 @@ def test_batches_count_like_packets_over_loss_repeats_and_the_wrap() -> None:
             for index, number in enumerate(numbers[place : place + size], place):
                 one.push(number, 900 * index, place, 13)
         assert state(all_together) == state(one)
+
+
+def test_a_gap_of_seconds_is_loss_and_a_longer_one_a_new_beginning() -> None:
+    reception = Reception()
+    for number in (1, 2, 2503, 2504, 2505 + 3001):
+        reception.push(number, 0, 0.0)
+    assert (reception.lost, reception.gaps, reception.restarts) == (2500, 1, 1)

@@ -432,6 +432,19 @@ async def test_receiver_reports_go_to_the_port_above_every_five_seconds(world: W
     above.close()
 
 
+async def test_a_sender_that_reports_from_its_media_port_hears_reports_there(world: World) -> None:
+    heard: list[bytes] = []
+    world.socket.on_rtcp = lambda data, _source: heard.append(data)
+    receiver = await world.receiver()
+    receiver.expect(ssrc=SSRC, host=CAMERA)
+    world.send(receiver, packets([unit(0)]))
+    await asyncio.sleep(5.5)
+    assert heard == []
+    world.socket.send(b"\x80\xc9\x00\x01" + SSRC.to_bytes(4, "big"), receiver.local)
+    await asyncio.sleep(5.0)
+    assert [(data[1], int.from_bytes(data[8:12], "big")) for data in heard] == [(201, SSRC)]
+
+
 # ---- TCP ----
 
 

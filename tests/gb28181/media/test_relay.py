@@ -280,6 +280,37 @@ async def test_a_slow_tcp_target_loses_whole_groups_and_the_source_goes_on(world
     stuck.close()
 
 
+async def test_a_slow_tcp_target_goes_on_with_nothing_but_a_group(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = await world.plane.open_sink("tcp-passive", host=SERVER)
+    got = bytearray()
+
+    class Peer(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            got.extend(data)
+
+    peer, _ = await world.upper.create_connection(Peer, *sink.local)
+    await sink.ready
+    peer.pause_reading()
+    large = [packet for packets in frames(100, size=100_000) for packet in packets]
+    while sink.send_packets(large[:400]):
+        pass
+    peer.resume_reading()
+    await asyncio.sleep(1.0)
+    del got[:]
+    small = list(frames(13))
+    assert not sink.send_packets(small[8])
+    # The end of a group and the beginning of the next come in one turn.
+    assert sink.send_packets([*small[9], *small[10], *small[11]])
+    await asyncio.sleep(0.1)
+    assert Deframer().push(bytes(got)) == [*small[10], *small[11]]
+    assert sink.statistics.dropped == 400 + len(small[8]) + len(small[9])
+    (said,) = [record.message for record in caplog.records if "too slowly" in record.message]
+    assert said.endswith(f"{sink.statistics.dropped} packets dropped, up to a key frame")
+    peer.close()
+
+
 async def test_a_passive_sink_does_not_wait_for_ever(world: World) -> None:
     sink = await world.plane.open_sink("tcp-passive", host=SERVER)
     start = world.clock.time()

@@ -140,3 +140,16 @@ async def test_reports_of_a_sender_reach_its_receiver_and_are_answered(world: Wo
     sock.close()
     assert (one.statistics.rtcp, two.statistics.rtcp) == (1, 0)
     assert [packet.blocks[0].ssrc for packet in parse(heard[0]) if packet.blocks] == [11]
+
+
+async def test_a_sender_that_reports_from_its_media_port_hears_reports_there(world: World) -> None:
+    one = await world.receiver(11, FIRST)
+    sock = world.hosts[FIRST].open_udp((FIRST, 6000), lambda _batch, _source: None)
+    heard: list[bytes] = []
+    sock.on_rtcp = lambda data, _source: heard.append(data)
+    packet = b"\x80\x60\x00\x01" + bytes(4) + (11).to_bytes(4, "big") + bytes(20)
+    sock.send(packet, one.local)
+    sock.send(sender_report(11, ntp=1, timestamp=0, packets=3, octets=4, name="c"), one.local)
+    await asyncio.sleep(6.0)
+    sock.close()
+    assert [packet.blocks[0].ssrc for packet in parse(heard[0]) if packet.blocks] == [11]
