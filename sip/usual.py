@@ -19,7 +19,7 @@ _START: Final = re.compile(
 )
 _TOKEN: Final = r"[A-Za-z0-9\-.!%*_+`'~]+"
 _VIA: Final = re.compile(
-    r"SIP/2\.0/(?:UDP|TCP|TLS) ([A-Za-z0-9.\-]+)(?::(\d{1,5}))?"
+    r"SIP/2\.0/(?:UDP|TCP|TLS) ([A-Za-z0-9.\-]+)(?::([1-9]\d{0,4}))?"
     rf"(?:;branch=({_TOKEN})(?:;rport)?|;rport;branch=({_TOKEN}))\Z",
     re.ASCII,
 )

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sip import parser
 from sip.errors import MalformedMessage
 from sip.headers import parse_cseq, parse_name_addr, parse_via
+from sip.matching import server_key
 from sip.message import Request
 from sip.usual import read_usual_head
 
@@ -24,6 +25,9 @@ ODD = (
     "Via: SIP/2.0/UDP 192.0.2.1:70000;branch=z9hG4bK-1",
     "Via: SIP/2.0/UDP 192.0.2.1;rport;branch=z9hG4bK-1;rport",
     "Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK-2, SIP/2.0/UDP 192.0.2.8",
+    "Via: SIP/2.0/UDP 192.0.2.1:05060;branch=z9hG4bK-1",
+    "Via: SIP/2.0/UDP 192.0.2.1:0;branch=z9hG4bK-1",
+    "Via: SIP/2.0/UDP 192.0.2.1:;branch=z9hG4bK-1",
     "From: sip:34020000001320000001@3402000000",
     "To: <sip:@>",
     "CSeq: 20 INVITE",
@@ -83,6 +87,15 @@ def read(data: bytes) -> Request | str:
     return message
 
 
+@pytest.mark.parametrize("via", [line for line in ODD[1:] if line.startswith("Via")])
+def test_both_ways_find_the_same_transaction(via: str) -> None:
+    data = "\r\n".join((LINES[0], via, *LINES[2:])).encode() + b"\r\n\r\n"
+    one, other = read(data), read_the_long_way(data)
+    assert isinstance(one, Request)
+    assert isinstance(other, Request)
+    assert server_key(one) == server_key(other)
+
+
 @settings(max_examples=200)
 @given(st.lists(st.sampled_from(LINES[1:] + ODD), max_size=12), st.booleans())
 def test_both_ways_agree(lines: list[str], has_needed: bool) -> None:
@@ -97,6 +110,7 @@ def test_both_ways_agree(lines: list[str], has_needed: bool) -> None:
         assert (one.call_id, one.from_tag, one.to_tag) == (
             other.call_id, other.from_tag, other.to_tag,
         )  # fmt: skip
+        assert server_key(one) == server_key(other)
 
 
 def test_change_of_a_field_is_seen_in_its_typed_value() -> None:
