@@ -118,8 +118,12 @@ class PsDemuxer:
 
     def _break(self) -> list[AccessUnit]:
         """Packets are missing here: hand out what there is of the picture, seek the next pack."""
+        is_whole = not self._buffer and not self._runs_on and self._is_synced
         units = self._end_early()
-        self._video.damage()
+        if is_whole:
+            self._video.lose()
+        else:
+            self._video.damage()
         units += self._video.finish(is_last=True)
         self._lose_sync()
         return units

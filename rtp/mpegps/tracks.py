@@ -17,6 +17,7 @@ _NAL_CODECS: Final = (Codec.H264, Codec.H265)
 _CUT_CODECS: Final = (Codec.H264, Codec.H265, Codec.MPEG4)
 _LOOK_AT_FIRST: Final = 32  # pictures that are looked through for a second one
 _LOOK_EACH: Final = 16  # of the pictures after them
+_MOST_PES: Final = 60_000
 _USUAL_STEP: Final = 3600
 _LONGEST_STEP: Final = 90_000
 _H264_SEQUENCE: Final = 7
@@ -59,6 +60,8 @@ class VideoTrack:
         self._trusts_marker = True
         self._ended: tuple[int | None, int] | None = None
         self._broken: tuple[int | None, int] | None = None
+        self._has_marker = False
+        self._least_continued, self._greatest_last = _MOST_PES, -1  # bytes of PES packets
         self._cutter: PictureCutter | None = None
         self._ready: list[AccessUnit] = []
         self._looked = 0
@@ -106,6 +109,8 @@ class VideoTrack:
                 self._first, self._timestamp = header, timestamp
         if not self._is_open:
             self._start(header, payload, timestamp)
+        elif self._parts:
+            self._least_continued = min(self._least_continued, len(self._parts[-1]))
         self._has_headers |= has_headers
         self._parts.append(payload)
         self._size += len(payload)
@@ -124,10 +129,22 @@ class VideoTrack:
         if not self._trusts_marker or not self._is_open:
             return []
         first, timestamp = self._first, self._timestamp
+        self._has_marker = True
         units = self.finish()
         if units and first is not None:
             self._ended = (first.pts, timestamp)
         return units
+
+    def lose(self) -> None:
+        """Note that packets after what came are missing; PES lengths are satisfied.
+
+        Where no marker tells, the open picture is taken for whole when its last PES packet is
+        smaller than any that was ever gone on with, and no larger than others that were the last.
+        """
+        last = len(self.last_part)
+        is_whole = last < self._least_continued and last <= self._greatest_last
+        if self._has_marker or not self._is_open or self._is_damaged or not is_whole:
+            self.damage()
 
     def damage(self) -> None:
         """Note that a part of the open picture is missing."""
@@ -189,15 +206,17 @@ class VideoTrack:
             is_damaged=self._is_damaged,
         )
         self._is_discontinuous = self._must_begin = False
+        if not self._is_damaged:
+            self._greatest_last = max(self._greatest_last, len(self.last_part))
         self._close()
         return [unit]
 
     def _is_key(self, codec: Codec, data: bytes) -> bool | None:
         """Whether the open picture is a key picture; None when it is none at all."""
-        if codec is Codec.MPEG4:
-            return nal.is_key(codec, data)
         if codec not in _NAL_CODECS:
-            return self._has_headers
+            if self._must_begin and not _is_start(data):
+                self._is_damaged = True
+            return nal.is_key(codec, data) if codec is Codec.MPEG4 else self._has_headers
         kind = nal.first_picture_type(codec, data)
         if kind < 0:
             return None
@@ -227,7 +246,7 @@ class VideoTrack:
             return False
         codec = self.codec
         if codec not in _NAL_CODECS or codec is None:
-            return False
+            return not _is_start(payload)
         if payload.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01")):
             kind = nal.first_picture_type(codec, payload)
             return kind >= 0 and not nal.begins_picture(codec, payload)

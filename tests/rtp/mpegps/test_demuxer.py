@@ -449,6 +449,46 @@ def test_a_packet_lost_in_the_middle_damages_one_picture_and_names_the_break(
     assert out[3:] == units[3:]
 
 
+def test_without_markers_a_whole_picture_before_a_loss_is_whole() -> None:
+    units = [picture(index, size=4000 + 10 * (index % 3)) for index in range(12)]
+    packs = [packet for pack, ticks in muxed(units) for packet in cut_up(pack, ticks)]
+    for lost in range(len(packs)):
+        owner = packs[lost][2]
+        if owner < 4:  # what a sender does at the end of a picture is learnt first
+            continue
+        demuxer, out = PsDemuxer(), []
+        for number, (payload, ticks, _) in enumerate(packs):
+            if number != lost:
+                missing = int(number == lost + 1)
+                out += demuxer.push(payload, timestamp=ticks, missing=missing)
+        out += demuxer.flush()
+        sound = [unit.data for unit in out if not unit.is_damaged]
+        assert sound == [unit.data for unit in units if unit.pts != owner * 3600]
+
+
+def cut_up(pack: bytes, ticks: int) -> list[tuple[bytes, int, int]]:
+    return [(pack[at : at + 1400], ticks, ticks // 3600) for at in range(0, len(pack), 1400)]
+
+
+def test_without_markers_what_may_go_on_in_another_pes_packet_is_damaged_by_a_loss() -> None:
+    units = [picture(index, size=9000) for index in range(6)]
+    demuxer, out = PsDemuxer(), []
+    for index, unit in enumerate(units):
+        pes = [
+            syntax.write_pes(0xE0, unit.data[at : at + 3000], pts=None if at else unit.pts)
+            for at in range(0, 9000, 3000)
+        ]
+        head = syntax.write_pack_header(unit.dts) + syntax.write_map({0xE0: 0x1B})
+        pieces = [head + pes[0], pes[1], pes[2]]
+        if index == 4:
+            pieces = pieces[:2]
+        for place, piece in enumerate(pieces):
+            missing = int(index == 5 and place == 0)
+            out += demuxer.push(piece, timestamp=unit.pts, missing=missing)
+    out += demuxer.flush()
+    assert [unit.is_damaged for unit in out] == [False] * 4 + [True, False]
+
+
 def test_a_picture_whose_beginning_is_lost_is_dropped() -> None:
     units, out = lossy({3})
     assert out[0] == units[0]
