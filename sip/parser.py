@@ -287,12 +287,12 @@ def _read_start_line(
     if matched is not None:
         return _response(matched, headers)
     parts = [part for part in line.replace("\t", " ").split(" ") if part]
-    if len(parts) < 3 or not is_token(parts[0]) or _VERSION.match(parts[-1]) is None:
+    if len(parts) < 2 or not is_token(parts[0]) or _VERSION.match(parts[-1]) is None:
         raise MalformedMessage(f"no start line: {line[:80]!r}")
     request = Request(parts[0], " ".join(parts[1:-1]), headers)
     if parts[-1].upper() != "SIP/2.0":
         return request, _unknown_version(parts[-1])
-    if len(parts) > 3 or parts[1].startswith("<"):
+    if len(parts) != 3 or parts[1].startswith("<"):
         return request, MalformedMessage(f"no Request-URI: {request.uri[:80]!r}")
     return request, None
 

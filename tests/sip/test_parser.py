@@ -233,6 +233,8 @@ def test_long_runs_of_blanks_are_read_in_linear_time() -> None:
     [
         "INVITE <sip:user@example.com> SIP/2.0",  # RFC 4475 3.1.2.7
         "INVITE sip:user@example.com; lr SIP/2.0",  # RFC 4475 3.1.2.8
+        "INVITE SIP/2.0",
+        "INVITE  SIP/2.0",
     ],
 )
 def test_a_broken_request_uri_is_answered_400(start: str) -> None:
