@@ -89,7 +89,7 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
     programs: list[asyncio.subprocess.Process] = []
     try:
         # Bounded, whatever becomes of a worker or of a program beside it.
-        async with asyncio.timeout(options.seconds + 2 * _LEAD + 90.0):
+        async with asyncio.timeout(options.seconds + 2 * _LEAD + 120.0):
             await measure(options, folder, records, programs)
     finally:
         for program in programs:
@@ -130,7 +130,7 @@ async def measure(
             progress(parts, relays)
             before = now
         sent = [(await sender.communicate())[0].decode() for sender in senders]
-        await asyncio.sleep(2.0)  # the last packets, and their counters
+        await settled(parts)
         sink.terminate()
         arrived = (await sink.communicate())[0].decode()
         summary(streams, empty, first, now)
@@ -148,6 +148,18 @@ async def start(
     )
     programs.append(program)
     return program
+
+
+async def settled(parts: list[Part]) -> None:
+    """Wait for the last packets and their counters; workers that are late take their time."""
+    before = -1
+    for _ in range(20):
+        await asyncio.sleep(2.0)
+        seen = [receiver.statistics for part in parts for receiver in part.receivers]
+        now = sum(one.packets + one.kernel_drops for one in seen)
+        if now == before:
+            return
+        before = now
 
 
 def progress(parts: list[Part], relays: list[RemoteRelay]) -> None:
@@ -172,7 +184,17 @@ def tell(when: str, before: Look, now: Look) -> None:
         for name in sorted(now.cpu)
     )
     idle = 100 * (now.idle - before.idle) / took
-    print(f"{when}: {shares}; {idle:.0f} % of a core idle", flush=True)
+    print(
+        f"{when}: {shares}; {idle:.0f} % of a core idle, {strangers(before, now):.0f} % by others",
+        flush=True,
+    )
+
+
+def strangers(before: Look, now: Look) -> float:
+    """Percent of a core that was not ours: a run beside others says little."""
+    took, ours = now.at - before.at, sum(now.cpu.values()) - sum(before.cpu.values())
+    busy = (os.cpu_count() or 1) * took - (now.idle - before.idle)
+    return max(0.0, 100 * (busy - ours) / took)
 
 
 def summary(streams: int, empty: Look, first: Look, last: Look) -> None:
@@ -191,7 +213,8 @@ def summary(streams: int, empty: Look, first: Look, last: Look) -> None:
     theirs = sum(last.cpu[name] - first.cpu[name] for name in last.cpu if name.startswith("C "))
     print(
         f"in all {ours / took / streams * 1e3:.2f} ms of CPU per stream-second here, "
-        f"{theirs / took / streams * 1e3:.2f} ms at senders and sink; over {took:.0f} s"
+        f"{theirs / took / streams * 1e3:.2f} ms at senders and sink; over {took:.0f} s; "
+        f"{strangers(first, last):.0f} % of a core was by others"
     )
 
 
