@@ -32,6 +32,7 @@ class TsDemuxer:
         self._kinds: dict[int, MediaKind] = {}
         self._open: dict[int, bytearray] = {}
         self._counts: dict[int, int] = {}
+        self._ready: list[AccessUnit] = []  # what a new map ended, for the next payload
 
     @property
     def repairs(self) -> Counter[str]:
@@ -56,7 +57,7 @@ class TsDemuxer:
         """
         if missing:
             self._lose()
-        data, units = bytes(payload), list[AccessUnit]()
+        data, units, self._ready = bytes(payload), self._ready, list[AccessUnit]()
         for place in range(0, len(data) - SIZE + 1, SIZE):
             if data[place] != _SYNC:
                 self._shared.repairs["sync"] += 1
@@ -66,7 +67,7 @@ class TsDemuxer:
 
     def flush(self) -> list[AccessUnit]:
         """Return what is still open, at the end."""
-        units: list[AccessUnit] = []
+        units, self._ready = self._ready, []
         for pid in list(self._open):
             units += self._finish(pid, 0)
         return units + self._video.finish(is_last=True)
@@ -143,7 +144,7 @@ class TsDemuxer:
             if codec is not None and codec.kind not in kinds.values():
                 kinds[pid] = codec.kind
                 track = self._video if codec.kind is MediaKind.VIDEO else self._audio
-                track.declare(codec)
+                self._ready += track.declare(codec)
             place += 5 + ((table[place + 3] & 0x0F) << 8 | table[place + 4])
         if kinds and kinds != self._kinds:
             self._kinds = kinds

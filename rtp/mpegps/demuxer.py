@@ -383,25 +383,27 @@ class PsDemuxer:
             self._has_headers = True
         elif code == syntax.MAP:
             self._has_headers = True
-            self._take_map(buffer, place, end)
+            return self._take_map(buffer, place, end)
         elif code != syntax.END:
             return self._take_pes(buffer, place, end, timestamp)
         return []
 
-    def _take_map(self, buffer: bytes | bytearray, place: int, end: int) -> None:
+    def _take_map(self, buffer: bytes | bytearray, place: int, end: int) -> list[AccessUnit]:
         streams, is_sound = syntax.read_map(buffer, place, end)
         if not is_sound:
             self._count("map")
+        units: list[AccessUnit] = []
         if not streams:
-            return
+            return units
         self._map = streams
         for kind, track in ((MediaKind.VIDEO, self._video), (MediaKind.AUDIO, self._audio)):
             for stream_id, stream_type in streams.items():
                 codec = syntax.STREAM_TYPES.get(stream_type)
                 if codec is not None and codec.kind is kind:
                     self._ids[kind] = stream_id
-                    track.declare(codec)
+                    units += track.declare(codec)
                     break
+        return units
 
     def _take_pes(
         self, buffer: bytes | bytearray, place: int, end: int, timestamp: int

@@ -21,6 +21,8 @@ _MOST_PES: Final = 60_000
 _USUAL_STEP: Final = 3600
 _LONGEST_STEP: Final = 90_000
 _H264_SEQUENCE: Final = 7
+_H264_BEGINNINGS: Final = frozenset({7, 9})  # sequence set, delimiter
+_H265_BEGINNINGS: Final = frozenset({0x40, 0x42, 0x46})  # video and sequence set, delimiter
 _ADTS_RATES: Final = (
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050,
     16_000, 12_000, 11_025, 8_000, 7_350,
@@ -82,11 +84,19 @@ class VideoTrack:
         """What the last PES packet of the open picture held; empty when that is not kept."""
         return self._parts[-1] if self._parts else b""
 
-    def declare(self, codec: Codec | None) -> None:
-        """Take what a stream map says; it is checked against the next parameter sets."""
+    def declare(self, codec: Codec) -> list[AccessUnit]:
+        """Take what a stream map says; it is checked against the next parameter sets.
+
+        Returns:
+            The open picture, when it is of another codec.
+        """
         self._is_verified = False
-        if codec is not None and codec is not self._declared:
-            self._declared = self.codec = codec
+        if codec is self._declared:
+            return []
+        is_other = self.codec is not None and codec is not self.codec
+        units = self.finish(is_last=True) if is_other else []
+        self._declared = self.codec = codec
+        return units
 
     def add(
         self,
@@ -275,17 +285,23 @@ class VideoTrack:
         return begins or (begins_pack and codec not in _NAL_CODECS)
 
     def _settle_codec(self, data: bytes) -> None:
-        """Check the declared codec against the parameter sets, which are right."""
-        if self._is_verified or (self.codec is not None and self.codec not in _NAL_CODECS):
+        """Check the declared codec against the parameter sets, which are right.
+
+        Once it is settled, only a picture that begins as those of another codec do is looked at.
+        """
+        codec = self.codec
+        if codec is not None and codec not in _CUT_CODECS:
+            return
+        if self._is_verified and codec is not None and not _seems_other(codec, data):
             return
         found = nal.sniff(data[:_SNIFF])
-        if found is None and self.codec is None and nal.is_mpeg4(data):
+        if found is None and nal.is_mpeg4(data):
             found = Codec.MPEG4
         if found is None:
             return
         self._is_verified = True
-        if found is not self.codec:
-            self._shared.repairs["codec" if self.codec else "codec_guessed"] += 1
+        if found is not codec:
+            self._shared.repairs["codec" if codec else "codec_guessed"] += 1
             self.codec = found
 
     # ---- where PES packets do not begin with pictures ----
@@ -393,11 +409,12 @@ class AudioTrack:
         self._rest_at = 0
         self._ticks = 0
 
-    def declare(self, codec: Codec | None) -> None:
-        """Take what a stream map says."""
-        if codec is not None and codec is not self.codec:
+    def declare(self, codec: Codec) -> list[AccessUnit]:
+        """Take what a stream map says; nothing waits for a change."""
+        if codec is not self.codec:
             self.codec = codec
             self._rest = b""
+        return []
 
     def interrupt(self) -> None:
         """Note that something is missing before the next unit."""
@@ -472,6 +489,18 @@ class AudioTrack:
         if _is_adts(payload, 0):
             return Codec.AAC
         return Codec.PCMA if len(payload) % 80 == 0 and len(payload) <= 4800 else None
+
+
+def _seems_other(codec: Codec, data: bytes) -> bool:
+    """Whether the first NAL unit is one that pictures of another codec begin with."""
+    place = 3 if data[2:3] == b"\1" else 4
+    head = data[place : place + 2]
+    if len(head) < 2 or head[0] == 0xB0:
+        return codec is not Codec.MPEG4 and len(head) == 2
+    is_h265 = head[1] == 1 and head[0] in _H265_BEGINNINGS
+    if is_h265 or codec is Codec.H264:
+        return is_h265 and codec is not Codec.H265
+    return head[0] < 0x80 and head[0] & 0x1F in _H264_BEGINNINGS
 
 
 def _is_start(data: bytes) -> bool:

@@ -356,6 +356,66 @@ def test_a_change_of_the_map_changes_the_codec() -> None:
     assert demux(muxed(first) + muxed(second)) == first + second
 
 
+@pytest.mark.parametrize("marker", [True, False])
+@pytest.mark.parametrize("first", [Codec.H264, Codec.H265])
+@pytest.mark.parametrize("is_mapped", [True, False])
+def test_a_change_of_the_codec_is_seen_with_and_without_a_map(
+    first: Codec, marker: bool, is_mapped: bool
+) -> None:
+    second = Codec.H265 if first is Codec.H264 else Codec.H264
+    units = [picture(index, codec=first if index < 8 else second) for index in range(16)]
+    packs = muxed(units[:8]) + muxed(units[8:])
+    if not is_mapped:
+        packs = [(without_map(pack), ticks) for pack, ticks in packs]
+    assert demux(packs, marker=marker) == units
+
+
+def without_map(pack: bytes) -> bytes:
+    at = pack.find(b"\0\0\1\xbc")
+    return pack if at < 0 else pack[:at] + pack[at + 6 + int.from_bytes(pack[at + 4 : at + 6]) :]
+
+
+@pytest.mark.parametrize("declared", [Codec.MPEG4, Codec.H265])
+def test_h264_under_any_name_is_h264(declared: Codec) -> None:
+    units = [picture(index) for index in range(8)]
+    muxer = PsMuxer(declared, None)
+    packs = [(muxer.push(replace(unit, codec=declared)), unit.pts) for unit in units]
+    assert demux(packs) == units
+
+
+def test_mpeg4_under_the_name_of_h264_is_mpeg4() -> None:
+    front = bytes.fromhex("000001b001000001b58913000001000000012000c48d8800f5")
+    muxer, packs, sent = PsMuxer(Codec.H264, None), [], []
+    for index in range(8):
+        is_key = index % 4 == 0
+        head = front + bytes.fromhex("000001b610c4") if is_key else bytes.fromhex("000001b650c4")
+        unit = picture(index, key=is_key)
+        sent.append(replace(unit, codec=Codec.MPEG4, data=head + bytes([0x91 + index]) * 900))
+        packs.append((muxer.push(replace(sent[-1], codec=Codec.H264)), unit.pts))
+    assert demux(packs) == sent
+
+
+@pytest.mark.parametrize("marker", [True, False])
+def test_a_picture_without_its_first_slice_is_damaged(marker: bool) -> None:
+    units = [picture(index) for index in range(6)]
+    demuxer, out = PsDemuxer(), []
+    for unit in units:
+        slices = [unit.data, b"\0\0\0\1\x41\x1a\x21" + bytes(300)]
+        for number, data in enumerate(slices):
+            if unit is units[2] and number == 0:
+                continue  # lost
+            head = syntax.write_pack_header(unit.dts) + syntax.write_map({0xE0: 0x1B})
+            out += demuxer.push(
+                head + syntax.write_pes(0xE0, data, pts=unit.pts),
+                timestamp=unit.pts,
+                marker=marker and number == 1,
+                missing=int(unit is units[2]),
+            )
+    out += demuxer.flush()
+    whole = [unit.pts for unit in units if unit is not units[2]]
+    assert [unit.pts for unit in out if not unit.is_damaged] == whole
+
+
 def test_time_stamps_go_on_over_the_wrap() -> None:
     base = (1 << 33) - 5000
     units = [replace(picture(i), pts=base + i * 3600, dts=base + i * 3600) for i in range(4)]
