@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from .call import INCOMING, OUTGOING, CallAction, CallInput, CallState
-from .dialog import Dialog, DialogId
+from .dialog import Dialog
 from .errors import LocalProtocolError, MalformedMessage
 from .events import (
     CallAcknowledged,
@@ -31,6 +31,8 @@ from .transaction import cancel_for
 
 _S, _I, _A = CallState, CallInput, CallAction
 
+_NEVER_FIRST = frozenset({"ACK", "BYE", "INFO"})
+"""Methods that make no sense outside a call."""
 CallTimer = tuple[CallKey, CallInput]
 
 
@@ -124,6 +126,7 @@ class InviteUsage:
 
     __slots__ = (
         "_by_dialog",
+        "_by_peer",
         "_by_transaction",
         "_calls",
         "_core",
@@ -138,7 +141,10 @@ class InviteUsage:
         self._token = token
         self._serial = 0
         self._calls: dict[CallKey, CallRecord] = {}
-        self._by_dialog: dict[DialogId, CallRecord] = {}
+        self._by_dialog: dict[tuple[str, str], CallRecord] = {}
+        """By Call-ID and our tag, which is random: devices change or lose their own."""
+        self._by_peer: dict[tuple[str, str], CallRecord] = {}
+        """By Call-ID and the tag of the peer, for those that leave out ours."""
         self._by_transaction: dict[TransactionKey, CallRecord] = {}
 
     def __len__(self) -> int:
@@ -285,15 +291,11 @@ class InviteUsage:
     def find(self, request: Request) -> CallKey | None:
         """Return the call whose dialog a request of the peer belongs to.
 
-        Some devices change or lose their own tag; ours is random, so together with the Call-ID
-        it is enough.
-
         Source: RFC 3261 section 12.2.2.
         """
-        local = request.to_tag
-        record = self._by_dialog.get((request.call_id, local, request.from_tag))
-        if record is None and local:
-            record = self._by_dialog.get((request.call_id, local, ""))
+        record = self._by_dialog.get((request.call_id, request.to_tag))
+        if record is None and not request.to_tag and request.method in _NEVER_FIRST:
+            record = self._by_peer.get((request.call_id, request.from_tag))
         return None if record is None else record.key
 
     def receive_request(
@@ -465,7 +467,8 @@ class InviteUsage:
             record.dialog = Dialog.of_caller(record.invite, record.response)
         else:
             record.dialog = Dialog.of_callee(record.invite, record.response)
-        self._by_dialog[record.dialog.id] = record
+        self._by_dialog[record.dialog.id[:2]] = record
+        self._by_peer[record.dialog.call_id, record.dialog.remote_tag] = record
 
     def _send_ack(self, record: CallRecord, now: float) -> None:
         if record.dialog is not None:
@@ -525,7 +528,8 @@ class InviteUsage:
         # The client transaction keeps the record until timer M: repeated 2xx still get their ACK.
         self._calls.pop(record.key, None)
         if record.dialog is not None:
-            self._by_dialog.pop(record.dialog.id, None)
+            self._by_dialog.pop(record.dialog.id[:2], None)
+            self._by_peer.pop((record.dialog.call_id, record.dialog.remote_tag), None)
         if record.invite_key is not None and not record.is_outgoing:
             self._by_transaction.pop(record.invite_key, None)
         self._core.emit(CallReleased(call=record.key))

@@ -323,6 +323,57 @@ def test_requests_within_the_dialog_run_both_ways_with_rising_numbers() -> None:
     assert isinstance(pair.seen["caller"][-1], ResponseReceived)
 
 
+def test_ack_without_our_tag_is_one() -> None:
+    pair = Pair()
+    ours = pair.invite()
+    theirs = pair.respond(200)
+    dialog = pair.caller.calls.dialog(ours)
+    assert dialog is not None
+    ack = dialog.ack(pair.offered().request)
+    ack.headers.set("To", "<sip:34020000001320000001@3402000000>")
+    ack.headers.prepend("Via", "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKack")
+    stranger = ack.to_bytes().replace(b";tag=3001", b";tag=3002")
+    pair.callee.receive_data(pair.back, stranger, 0.0)
+    assert pair.callee.counters["stray_ack"] == 1
+    pair.callee.receive_data(pair.back, ack.to_bytes(), 0.0)
+    acknowledged = [event for event in pair.callee.events() if isinstance(event, CallAcknowledged)]
+    assert [event.call for event in acknowledged] == [theirs]
+
+
+@pytest.mark.parametrize("method", ["BYE", "INFO"])
+@pytest.mark.parametrize("who", ["caller", "callee"])
+def test_peer_that_leaves_out_our_tag_is_understood(method: str, who: str) -> None:
+    pair = Pair()
+    ours, theirs = pair.established()
+    peer, us, flow = (
+        (pair.caller.calls.dialog(ours), pair.callee, pair.back)
+        if who == "caller"
+        else (pair.callee.calls.dialog(theirs), pair.caller, pair.flow)
+    )
+    assert peer is not None
+    request = peer.request(method)
+    request.headers.set("To", (request.headers.get("To") or "").partition(";tag")[0])
+    request.headers.prepend("Via", "SIP/2.0/UDP h;branch=z9hG4bKx")
+    us.receive_data(flow, request.to_bytes(), 0.0)
+    kinds = [type(event) for event in us.events()]
+    assert (CallEnded if method == "BYE" else RequestReceived) in kinds
+    assert us.counters["unknown_dialog"] == 0
+
+
+@pytest.mark.parametrize("tag", [b";tag=other", b""])
+def test_device_that_changes_or_loses_its_tag_is_still_understood(tag: bytes) -> None:
+    pair = Pair()
+    _, theirs = pair.established()
+    dialog = pair.callee.calls.dialog(theirs)
+    assert dialog is not None
+    request = dialog.request("BYE")
+    request.headers.prepend("Via", "SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKbye")
+    pair.caller.receive_data(pair.flow, request.to_bytes().replace(b";tag=9001", tag), 0.0)
+    assert [parse_datagram(data).cseq.method for _, data in pair.caller.outgoing()] == ["BYE"]
+    ended = [event for event in pair.caller.events() if isinstance(event, CallEnded)]
+    assert [event.by for event in ended] == ["remote"]
+
+
 def test_481_within_a_call_ends_it() -> None:  # RFC 3261 12.2.1.2
     pair = Pair()
     ours, _ = pair.established()
