@@ -91,6 +91,7 @@ class LocalMediaPlane:
         self._receivers: set[Receiver] = set()
         self._sinks: set[MediaSink] = set()
         self._common: dict[tuple[str, str], SharedPort] = {}
+        self._usual: dict[tuple[str, str], int] = {}  # where firewalls let the shared one through
         self._opening = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._second: asyncio.TimerHandle | None = None
@@ -195,11 +196,14 @@ class LocalMediaPlane:
             "quarantined_ports": self._ports.quarantined(self._loop.time()),
         }
 
-    async def _open(self, mode: str, attempt: Callable[[int], Awaitable[_End]]) -> _End:
+    async def _open(
+        self, mode: str, attempt: Callable[[int], Awaitable[_End]], *, usual: int | None = None
+    ) -> _End:
         if mode not in MODES:
             raise ValueError(f"media mode {mode!r} is none of {', '.join(MODES)}")
         while True:
-            port = self._ports.lease(self._loop.time())
+            port = self._ports.lease(self._loop.time(), usual=usual)
+            usual = None  # once: somebody else may hold it
             try:
                 return await attempt(port)
             except OSError as error:
@@ -238,7 +242,10 @@ class LocalMediaPlane:
         async with self._opening:  # two at once would open two
             common = self._common.get((mode, host))
             if common is None:
-                common = self._common[mode, host] = await self._open(mode, attempt)
+                usual = self._usual.get((mode, host))
+                common = await self._open(mode, attempt, usual=usual)
+                self._common[mode, host] = common
+                self._usual[mode, host] = common.local[1]
         return common
 
     def _forget_common(self, common: SharedPort) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from ..errors import PortsExhausted
 
@@ -37,13 +37,15 @@ class MediaPorts:
         self._wake(now)
         return len(self._resting)
 
-    def lease(self, now: float) -> int:
-        """Take a port.
+    def lease(self, now: float, *, usual: int | None = None) -> int:
+        """Take a port: the usual one, even from its rest, unless it is in use.
 
         Raises:
             PortsExhausted: Every port is in use or rests.
         """
         self._wake(now)
+        if usual is not None and self._take(usual):
+            return usual
         if not self._free:
             used, resting = len(self._leased), len(self._resting)
             raise PortsExhausted(f"no media port left: {used} in use, {resting} in quarantine")
@@ -58,6 +60,18 @@ class MediaPorts:
     def refuse(self, port: int, now: float) -> None:
         """Give back a leased port that somebody else holds; it is left alone for a minute."""
         self._rest(port, now + _REFUSED_FOR)
+
+    def _take(self, port: int) -> bool:
+        resting = [entry for entry in self._resting if entry[1] != port]
+        if port in self._free:
+            self._free.remove(port)
+        elif len(resting) < len(self._resting):
+            self._resting = resting
+            heapify(resting)
+        else:
+            return False
+        self._leased.add(port)
+        return True
 
     def _rest(self, port: int, until: float) -> None:
         if port in self._leased:

@@ -41,6 +41,18 @@ def test_a_refused_port_is_left_alone_for_a_minute() -> None:
     assert ports.lease(60.0) == port
 
 
+def test_the_usual_port_is_had_again_at_once_unless_it_is_in_use() -> None:
+    ports = MediaPorts(range(30000, 30006), quarantine=5.0)
+    usual, other = ports.lease(0.0), ports.lease(0.0)
+    ports.release(usual, 0.0)
+    assert ports.lease(1.0, usual=usual) == usual
+    assert ports.lease(1.0, usual=usual) == 30004
+    ports.release(other, 1.0)
+    ports.release(usual, 1.0)
+    assert ports.lease(60.0, usual=usual) == usual  # rested, and not the longest unused
+    assert ports.lease(60.0) == other
+
+
 def test_a_port_released_twice_is_free_once() -> None:
     ports = MediaPorts(range(30000, 30002), quarantine=0.0)
     port = ports.lease(0.0)

@@ -105,6 +105,17 @@ async def test_the_last_receiver_gives_the_port_back(world: World) -> None:
     assert again.statistics.packets == 3
 
 
+@pytest.mark.parametrize("mode", ["udp", "tcp-passive"])
+async def test_the_port_stays_the_same_for_whoever_comes_later(world: World, mode: str) -> None:
+    """A firewall lets that one through."""
+    one = await world.receiver(11, FIRST, mode)
+    one.close()
+    await asyncio.sleep(0.1)
+    own = await world.plane.open_receiver(mode, host=SERVER)
+    again = await world.receiver(22, FIRST, mode)
+    assert again.local == one.local != own.local
+
+
 async def connect(host: SimulatedHost, receiver: Receiver) -> asyncio.Transport:
     transport, _ = await host.create_connection(asyncio.Protocol, *receiver.local)
     assert isinstance(transport, asyncio.Transport)

@@ -118,9 +118,11 @@ class Village:
         self.port = free_port()
         self.mode = self.speaks_by = "udp"
         self.habits: Habits | None = None
+        self.shares = False
         self.county = Platform(
             COUNTY, password_for=lambda _: "secret", listen=[f"udp://{HOST}:{self.port}"],
             plane=plane, linger=0.2, media_mode=lambda _: self.mode,
+            shared_media_port=lambda _: self.shares,
         )  # fmt: skip
 
     async def start(self) -> None:
@@ -186,6 +188,27 @@ async def test_a_camera_is_seen_through_a_worker(village: Village, mode: str) ->
         assert village.plane.counts()["receivers"] == 1
         assert "first key frame" in live.session.evidence()["stages"]
         assert live.session.payload_type == 96
+
+
+@slow
+@pytest.mark.parametrize("mode", ["udp", "tcp-passive"])
+async def test_a_worker_has_one_port_for_all_its_cameras_that_share(
+    village: Village, ports: range, mode: str
+) -> None:
+    village.mode, village.shares = mode, True
+    firsts = {share.start for share in shares(ports, 2)[1:]}
+    others = [
+        await village.plane.open_receiver(mode, host="0.0.0.0", shared=True) for _ in range(2)
+    ]
+    assert {one.local[1] for one in others} == firsts
+    async with village.county.channel(CHANNEL).play() as live:
+        assert len(await pictures(live, 10)) == 10
+        assert live.session.receiver.local[1] in firsts
+        again = await village.plane.open_receiver(mode, host="0.0.0.0", shared=True)
+        assert again.local[1] in firsts
+        for one in (*others, again):
+            one.close()
+        assert len(await pictures(live, 10)) == 10
 
 
 @slow
