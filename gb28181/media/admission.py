@@ -11,6 +11,7 @@ Address = tuple[str, int]
 
 _CHANGE_AFTER: Final = 16
 """Packets in a row with another SSRC from our own source that count as a change of SSRC."""
+_MOST_HELD: Final = 64
 _QUIET: Final = 1.0
 """Seconds without packets after which our SSRC may go on from another port of its host."""
 
@@ -22,7 +23,8 @@ class Admission:
     - With the expected SSRC it fits from anywhere, and takes over from an adopted one.
     - With another one it fits when that may be adopted and comes from the expected host.
     - Our own source may change its SSRC: sixteen packets in a row count as that, and one that
-      goes on where our sequence numbers ended.
+      goes on where our sequence numbers ended. The packets before the sixteenth are let in with it:
+      they begin the picture that shows how the stream goes on.
     - Our SSRC may go on from another port of its host when it was quiet for a second.
 
     Source: GB/T 28181-2022 Annex C.2, E (the y line); RFC 3550 section 8.2.
@@ -44,6 +46,7 @@ class Admission:
         self._others = 0
         self._last_at = 0.0
         self._next = -1
+        self._held: list[bytes] = []  # bounded: _MOST_HELD
 
     def expect(self, *, ssrc: int | None, host: str | None, adopt: bool) -> None:
         """Take what the answer says; what was let in before and does not fit is let go."""
@@ -67,10 +70,38 @@ class Admission:
             self._others = 0
             self._next = batch.last_number + 1 & 0xFFFF
             return batch
+        is_ours, before = source == self.source, self.ssrc
         admitted = self._decide(batch, source, now)
         if admitted is not None and len(admitted) < len(batch):
             self._refuse_ssrc(batch, len(batch) - len(admitted), source)
-        return admitted
+            if is_ours and self.ssrc == before:  # the change may be within this turn
+                self._hold(batch, batch.heads.sources[-1])
+        return admitted if admitted is None else self._with_held(admitted)
+
+    def _hold(self, batch: PacketBatch, ssrc: int) -> None:
+        """Keep packets that another SSRC of our own source may begin with."""
+        if not self._adopt or ssrc == self.ssrc:
+            return
+        name = ssrc.to_bytes(4, "big")
+        if self._held and self._held[0][8:12] != name:
+            self._held = []
+        self._held += [bytes(packet) for packet in batch.packets() if packet[8:12] == name]
+        del self._held[:-_MOST_HELD]
+
+    def _with_held(self, admitted: PacketBatch) -> PacketBatch:
+        """Put before a batch what was kept of its SSRC; forget it otherwise."""
+        if not self._held:
+            return admitted
+        held = self._held
+        if held[0][8:12] != admitted.packets()[0][8:12]:
+            return admitted
+        self._held = []
+        self.foreign_ssrc -= len(held)
+        packets, bounds, place = [*held, *map(bytes, admitted.packets())], [], 0
+        for packet in packets:
+            bounds.append((place, len(packet)))
+            place += len(packet)
+        return PacketBatch(bytearray().join(packets), bounds, admitted.received)
 
     def _decide(self, batch: PacketBatch, source: Address, now: float) -> PacketBatch | None:
         if self.source is None:
@@ -118,6 +149,7 @@ class Admission:
         if self._adopt and (goes_on or self._others >= _CHANGE_AFTER):
             return self._lock_any(batch, source, now)
         self._refuse_ssrc(batch, len(batch), source)
+        self._hold(batch, batch.heads.sources[0])
         return None
 
     def _from_elsewhere(

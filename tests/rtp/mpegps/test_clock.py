@@ -63,3 +63,9 @@ def test_a_tape_may_jump() -> None:
     clock = Clock(may_jump=True)
     clock.resolve(0, 90_000, None, 0)
     assert clock.resolve(0, 90_000 * 3600, None, 3600)[0] == 90_000 * 3600
+
+
+def test_a_missing_pts_follows_the_rtp_timestamp_over_its_wrap() -> None:
+    clock, begin = Clock(), (1 << 32) - 5000
+    stamps = [clock.resolve(0, None, None, (begin + 3600 * n) % (1 << 32))[0] for n in range(4)]
+    assert stamps == [begin + 3600 * number for number in range(4)]
