@@ -103,12 +103,17 @@ class DigestServer:
             raise LocalProtocolError(f"qop {qop} is not known, or there is no algorithm")
         self._realm = realm
         self._realm_bytes = _bytes(realm) + b"\0"
-        self._seal_key = hashlib.sha256(secret).digest()
+        # With a key it is a MAC (RFC 7693 section 2.9), in one pass where HMAC takes four.
+        self._sealer = hashlib.blake2s(
+            key=hashlib.sha256(secret).digest(), digest_size=_NONCE_SIZE - _STAMP_SIZE
+        )
         self._life = int(nonce_life * 1000)
         self._algorithms = tuple(algorithms)
         self._qop = qop
         self._remembered = remembered
         self._issued = 0
+        self._last_a2 = ("", "")  # devices ask the same of the same URI, one after the other
+        self._last_ha2 = ""
         self._used: OrderedDict[str, int] = OrderedDict()
         self._forgotten_at: int | None = None
 
@@ -163,7 +168,10 @@ class DigestServer:
         qop = given.get("qop", "").lower()
         if qop not in ("", "auth", "auth-int") or (qop and not _is_nonce_count(given.get("nc"))):
             return False
-        expected = _response(ha1, algorithm, request.method, request.body, given, qop)
+        a2 = _a2(algorithm, request.method, request.body, given, qop)
+        if (algorithm, a2) != self._last_a2:
+            self._last_a2, self._last_ha2 = (algorithm, a2), _digest(algorithm, a2)
+        expected = _response(ha1, self._last_ha2, algorithm, given, qop)
         return hmac.compare_digest(expected.encode(), _bytes(given.get("response", "").lower()))
 
     def _algorithm_of(self, credentials: Credentials) -> str | None:
@@ -227,11 +235,9 @@ class DigestServer:
         return int.from_bytes(stamp[:5], "big")
 
     def _seal(self, stamp: bytes, user: str) -> bytes:
-        text = stamp + self._realm_bytes + user.encode("utf-8", "surrogateescape")
-        # With a key it is a MAC (RFC 7693 section 2.9), in one pass where HMAC takes four.
-        return hashlib.blake2s(
-            text, key=self._seal_key, digest_size=_NONCE_SIZE - _STAMP_SIZE
-        ).digest()
+        sealer = self._sealer.copy()
+        sealer.update(stamp + self._realm_bytes + user.encode("utf-8", "surrogateescape"))
+        return sealer.digest()
 
 
 def answer(
@@ -281,7 +287,8 @@ def answer(
         given |= {"qop": qop, "nc": f"{nonce_count:08x}"}
     if qop or _is_session(algorithm):
         given["cnonce"] = cnonce
-    given["response"] = _response(ha1, algorithm, method, body, given, qop)
+    ha2 = _digest(algorithm, _a2(algorithm, method, body, given, qop))
+    given["response"] = _response(ha1, ha2, algorithm, given, qop)
     return _unquoted_qop(Credentials("Digest", given), qop)
 
 
@@ -336,17 +343,17 @@ def _find_credentials(request: Request) -> Credentials | None:
     return None
 
 
-def _response(
-    ha1: str, algorithm: str, method: str, body: bytes, given: dict[str, str], qop: str
-) -> str:
+def _a2(algorithm: str, method: str, body: bytes, given: dict[str, str], qop: str) -> str:
+    """Return what the request contributes to the response (RFC 7616 3.4.3)."""
+    a2 = f"{method}:{given.get('uri', '')}"
+    return f"{a2}:{_digest(algorithm, body)}" if qop == "auth-int" else a2
+
+
+def _response(ha1: str, ha2: str, algorithm: str, given: dict[str, str], qop: str) -> str:
     """Compute the response (RFC 7616 3.4.1; without qop RFC 2617 3.2.2.1)."""
     nonce, cnonce = given.get("nonce", ""), given.get("cnonce", "")
     if _is_session(algorithm):
         ha1 = _digest(algorithm, f"{ha1}:{nonce}:{cnonce}")
-    a2 = f"{method}:{given.get('uri', '')}"
-    if qop == "auth-int":
-        a2 += f":{_digest(algorithm, body)}"
-    ha2 = _digest(algorithm, a2)
     if not qop:
         return _digest(algorithm, f"{ha1}:{nonce}:{ha2}")
     return _digest(algorithm, f"{ha1}:{nonce}:{given.get('nc', '')}:{cnonce}:{given['qop']}:{ha2}")

@@ -269,10 +269,11 @@ class IncomingRequest:
             LocalProtocolError: It was answered before.
         """
         response = self.make_response(status, reason, headers, body, content_type)
-        calls, now = self._host.stack.calls, self._host.now()
+        now = self._host.now()
         if self.call is not None and self.method == "INVITE":
             if status < 300 and "Contact" not in response.headers:
                 response.headers.add("Contact", self._host.contact(self.flow))
+            calls = self._host.stack.calls
             calls.answer_reinvite(self.call.key, self._key, response, now)
         else:
             self._host.stack.send_response(self._key, response, now)

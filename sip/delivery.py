@@ -137,11 +137,14 @@ class Delivery:
         self._close_flow(event.flow)
 
     def _on_request(self, event: RequestReceived) -> None:
-        call = None if event.call is None else self.calls.get(event.call)
-        kind = IncomingRequest
+        call: Call | None = None
+        if event.call is not None:
+            call = self.calls.get(event.call)
+        incoming: IncomingRequest
         if event.request.method == "SUBSCRIBE" and call is None:
-            kind = IncomingSubscribe
-        incoming = kind(self._host, event.key, event.request, event.flow, call)
+            incoming = IncomingSubscribe(self._host, event.key, event.request, event.flow, call)
+        else:
+            incoming = IncomingRequest(self._host, event.key, event.request, event.flow, call)
         if not self.inbox.offer(incoming):
             self._host.stack.counters["inbox_full"] += 1
             incoming.respond(503, headers=RETRY_AFTER)

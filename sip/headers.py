@@ -306,7 +306,10 @@ def parse_name_addr(text: str) -> NameAddr:
 def usual_address(text: str) -> tuple[str, str] | None:
     """Return user and tag of an address of the usual form, the tag empty without one."""
     usual = _USUAL_TAGGED.match(text)
-    return None if usual is None else (usual[1], usual[2] or "")
+    if usual is None:
+        return None
+    user, tag = usual.groups()
+    return user, tag or ""
 
 
 def is_plain_address(text: str) -> bool:
@@ -430,16 +433,33 @@ def _parse_auth(text: str) -> tuple[str, dict[str, str]]:
     return words[0], _auth_parameters(words[1].rstrip() if len(words) > 1 else "")
 
 
+_AUTH_NAMES: Final = frozenset(
+    [
+        "username",
+        "realm",
+        "nonce",
+        "uri",
+        "response",
+        "algorithm",
+        "qop",
+        "nc",
+        "cnonce",
+        "opaque",
+        "stale",
+        "domain",
+    ]
+)
+
+
 def _usual_auth_parameters(text: str) -> dict[str, str] | None:
     """Read ``name="value",name=token`` without escapes; None leaves the text to the long way."""
     parameters: dict[str, str] = {}
     for part in text.split(","):
-        name, _, value = part.partition("=")
-        name = name.strip(" ")
-        if not name.islower():
-            name = name.lower()
-        if not name.isalpha() or name in parameters:
+        equals = part.find("=")
+        name = part[: max(equals, 0)].strip(" ")
+        if name not in _AUTH_NAMES or name in parameters:
             return None
+        value = part[equals + 1 :]
         if value.startswith('"'):
             if len(value) < 2 or not value.endswith('"'):  # a comma stood within the quotes
                 return None

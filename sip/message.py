@@ -351,7 +351,10 @@ def _lacks_tag(request: Request) -> bool:
 def _write(start_line: str, headers: Headers, body: bytes) -> bytes:
     pieces = [start_line, "\r\n"]
     for name, value in headers.in_wire_order():
-        pieces += (name, ": ", value, "\r\n")
+        pieces.append(name)
+        pieces.append(": ")
+        pieces.append(value)
+        pieces.append("\r\n")
     given = "".join(pieces[::2])
     # A line break within a value would start a header field of the caller's input.
     if "\n" in given or "\r" in given:

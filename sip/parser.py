@@ -74,9 +74,18 @@ def parse_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Request | Re
     """
     if data.startswith((b"\r", b"\n")):
         data = data.lstrip(b"\r\n")
-    end, start = _end_of_head(data, 0) or (len(data), len(data))
+    # A usual head has no blank line before this one, whatever its ends.
+    end = data.find(b"\r\n\r\n")
+    start = end + 4
+    usual = _read_usual(data[:end], limits) if end > 0 else None
+    message: Request | Response
+    fault: MalformedMessage | None = None
+    if usual is not None:
+        message = usual
+    else:
+        end, start = _end_of_head(data, 0) or (len(data), len(data))
+        message, fault = _read_head(data[:end], limits)
     body = data[start:]
-    message, fault = _read_head(data[:end], limits)
     length = _content_length(message)
     if length is not None and length > len(body):
         fault = MalformedMessage(
@@ -236,11 +245,10 @@ def _too_large(what: str) -> MalformedMessage:
 def _read_head(head: bytes, limits: Limits) -> tuple[Request | Response, MalformedMessage | None]:
     """Read start line and fields; a fault that leaves the framing intact is returned."""
     _check_head_size(head, len(head), limits)
+    usual = _read_usual(head.removesuffix(b"\r"), limits)
+    if usual is not None:
+        return usual, None
     text = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").rstrip("\r\n")
-    if len(text) <= limits.line:
-        usual = read_usual_head(text, fields=limits.fields)
-        if usual is not None:
-            return usual, None
     refused = None
     if "\r" in text:
         refused = MalformedMessage("a carriage return stands alone in the head")
@@ -256,6 +264,13 @@ def _read_head(head: bytes, limits: Limits) -> tuple[Request | Response, Malform
     if refused is not None:
         raise _answerable(refused, message)
     return message, start_line_fault or fault
+
+
+def _read_usual(head: bytes, limits: Limits) -> Request | None:
+    if len(head) > limits.line or len(head) > limits.head:
+        return None
+    text = head.decode("utf-8", "surrogateescape")
+    return read_usual_head(text, fields=limits.fields)
 
 
 def _read_fields(lines: list[str], limits: Limits) -> tuple[Headers, MalformedMessage | None]:

@@ -48,7 +48,7 @@ ODD = (
 
 
 def head(*lines: str) -> str:
-    return "\n".join(lines)
+    return "\r\n".join(lines)
 
 
 def test_usual_head_is_read_with_all_that_is_needed() -> None:
