@@ -30,6 +30,8 @@ class OverloadLimits:
     """Tokens that a failed request costs; one of a stranger costs one until he is known by it."""
     sources: int = 65_536
     """Source addresses that are kept; the oldest is forgotten."""
+    refusals: int = 1000
+    """503s per second; what else is turned away gets no answer."""
     retry_after: int = 10
     """Seconds in the Retry-After of a 503."""
     first_message: float = 10.0
@@ -58,6 +60,9 @@ class Admission(Protocol):
     def admits(self, flow: Flow, request: Request, now: float, *, is_whole: bool = True) -> bool:
         """Tell whether a new request is served; its body may be still to come."""
 
+    def may_refuse(self, now: float) -> bool:
+        """Tell whether a request that is turned away is to be told so."""
+
     def settle(self, flow: Flow, request: Request, response: Response, now: float) -> None:
         """Take the outcome of a request."""
 
@@ -72,7 +77,7 @@ class Gate:
     Without ``is_known`` nobody is charged, and only the high mark counts.
     """
 
-    __slots__ = ("_buckets", "_counters", "_high", "_is_known", "_limits", "_waiting")
+    __slots__ = ("_buckets", "_counters", "_high", "_is_known", "_limits", "_refusals", "_waiting")
 
     def __init__(
         self,
@@ -89,7 +94,7 @@ class Gate:
             limits: The numbers.
             high: Waiting requests from which on strangers are turned away.
             waiting: Returns how many requests wait.
-            counters: Counts ``overload``, ``charged_out`` and ``charged``.
+            counters: Counts ``overload``, ``charged_out``, ``charged`` and ``refused_silently``.
             is_known: Tells whether a flow belongs to a peer that has proved who it is.
         """
         self._limits = limits
@@ -98,6 +103,7 @@ class Gate:
         self._counters = counters
         self._is_known = is_known
         self._buckets: dict[str, tuple[float, float]] = {}
+        self._refusals = (0.0, 0)  # since when, how many
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -131,6 +137,17 @@ class Gate:
         if is_whole:
             self._charge(flow.remote[0], 1.0, now)
         return True
+
+    def may_refuse(self, now: float) -> bool:
+        """Tell whether a request that is turned away is to be told so: not in a storm."""
+        since, count = self._refusals
+        if now - since >= 1.0:
+            since, count = now, 0
+        self._refusals = since, count + 1
+        if count < self._limits.refusals:
+            return True
+        self._counters["refused_silently"] += 1
+        return False
 
     def settle(self, flow: Flow, request: Request, response: Response, now: float) -> None:
         """Take the outcome: who is known by it gets back what he paid before, failure costs."""

@@ -382,7 +382,7 @@ class SipStack:
             self.count("stray_response")
         elif message.method != "ACK":
             fill_via(message, flow)
-            self._turn_away(flow, message)
+            self._turn_away(flow, message, now)
         return False
 
     def _receive_message(self, flow: Flow, message: Request | Response, now: float) -> None:
@@ -423,7 +423,7 @@ class SipStack:
             or self._admission is None
             or self._admission.admits(flow, request, now)
         ):
-            self._turn_away(flow, request)
+            self._turn_away(flow, request, now)
             return
         self._begin(flow, request, key, call, now)
 
@@ -531,8 +531,10 @@ class SipStack:
         if found:
             self.calls.receive_cancel(target, now)
 
-    def _turn_away(self, flow: Flow, request: Request) -> None:
+    def _turn_away(self, flow: Flow, request: Request, now: float) -> None:
         self.count("turned_away")
+        if self._admission is not None and not self._admission.may_refuse(now):
+            return  # a flood of answers helps nobody, and hits whom the sender names
         seconds = RETRY_AFTER if self._admission is None else self._admission.retry_after
         answer = make_response(
             request, 503, to_tag=self._token(), headers=[("Retry-After", str(seconds))]

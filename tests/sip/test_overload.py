@@ -93,6 +93,13 @@ def test_what_everybody_is_answered_is_not_free() -> None:
     assert served == 10
 
 
+def test_refusals_are_told_at_a_rate() -> None:
+    door = Doorkeeper()
+    told = [sum(door.gate.may_refuse(now) for _ in range(1500)) for now in (5.0, 5.9, 6.0)]
+    assert told == [1000, 0, 1000]
+    assert door.counters["refused_silently"] == 2500
+
+
 def test_known_peer_behind_a_charged_address_passes() -> None:
     door = Doorkeeper()
     assert door.admitted(20) == 10

@@ -248,6 +248,9 @@ class Doorman:
     def admits(self, flow: Flow, request: Request, now: float, *, is_whole: bool = True) -> bool:
         return "Busy" not in request.headers
 
+    def may_refuse(self, now: float) -> bool:
+        return now < 50.0
+
     def settle(self, flow: Flow, request: Request, response: Response, now: float) -> None:
         """Not looked at."""
 
@@ -263,6 +266,14 @@ def test_strangers_do_not_take_the_room_of_known_peers() -> None:
     ):
         server.receive_data(flow, on_wire(message(number=number)), 0.0)
         assert bool(server.events()) is is_served, number
+
+
+def test_storm_of_refusals_is_not_answered() -> None:
+    server = guarded(transactions=0)
+    server.receive_data(TCP, on_wire(message()), 0.0)
+    assert only_response(server).status == 503
+    server.receive_data(TCP, on_wire(message(number=2)), 60.0)
+    assert server.outgoing() == []
 
 
 def test_large_heads_take_the_room_of_several() -> None:
