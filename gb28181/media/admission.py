@@ -69,14 +69,18 @@ class Admission:
             self._last_at = now
             self._others = 0
             self._next = batch.last_number + 1 & 0xFFFF
+            if self._held:
+                self._held = []
             return batch
         is_ours, before = source == self.source, self.ssrc
         admitted = self._decide(batch, source, now)
-        if admitted is not None and len(admitted) < len(batch):
+        if admitted is None:
+            return None
+        if len(admitted) < len(batch):
             self._refuse_ssrc(batch, len(batch) - len(admitted), source)
             if is_ours and self.ssrc == before:  # the change may be within this turn
                 self._hold(batch, batch.heads.sources[-1])
-        return admitted if admitted is None else self._with_held(admitted)
+        return self._with_held(admitted)
 
     def _hold(self, batch: PacketBatch, ssrc: int) -> None:
         """Keep packets that another SSRC of our own source may begin with."""

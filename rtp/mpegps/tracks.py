@@ -108,12 +108,12 @@ class VideoTrack:
         has_headers: bool,
     ) -> list[AccessUnit]:
         """Take one PES payload; return the picture that it shows to be complete."""
-        if self._cutter is not None:
+        if self._is_cutting():
             return self._cut(payload, header, timestamp)
         units: list[AccessUnit] = []
         if self._is_open and self._is_next(header, payload, timestamp, begins_pack):
             units = self._begin_cutting() if self._runs_over(header, payload) else self.finish()
-            if self._cutter is not None:
+            if self._is_cutting():
                 return units + self._cut(payload, header, timestamp)
             if self._is_open:  # parameter sets alone: they belong to this picture
                 self._first, self._timestamp = header, timestamp
@@ -305,6 +305,10 @@ class VideoTrack:
             self.codec = found
 
     # ---- where PES packets do not begin with pictures ----
+
+    def _is_cutting(self) -> bool:
+        """Whether pictures are cut out; asked by a call, for it may change within one."""
+        return self._cutter is not None
 
     def _runs_over(self, header: PesHeader, payload: bytes) -> bool:
         """Whether the open picture goes on in a PES packet that is stamped for the next one."""

@@ -100,6 +100,15 @@ def test_a_change_of_ssrc_loses_none_of_its_packets() -> None:
     assert count(admission.admit(batch(2), OURS, 9.1)) == 1
 
 
+def test_what_was_kept_of_a_stray_ssrc_does_not_begin_a_later_change() -> None:
+    admission = Admission()
+    admission.expect(ssrc=1, host=OURS[0], adopt=True)
+    admission.admit(batch(1), OURS, 0.0)
+    admission.admit(batch(2, 2, 2), OURS, 0.1)
+    admission.admit(batch(1), OURS, 0.2)
+    assert count(admission.admit(batch(*[2] * 16), OURS, 60.0)) == 16
+
+
 @settings(max_examples=200)
 @given(
     st.booleans(),
