@@ -10,7 +10,7 @@ from sip.auth import answer
 from sip.errors import LocalProtocolError, SipError, UnsupportedChallenge
 from sip.headers import NameAddr, parse_challenge
 from sip.machine import Machine
-from sip.message import Headers, Request, Response
+from sip.message import Headers, Request, Response, granted
 
 from .edition import Edition
 
@@ -385,7 +385,7 @@ class Registration:
         return Input.CHALLENGED, now, "challenged"
 
     def _judge_success(self, response: Response, now: float, said: str) -> tuple[Input, float, str]:
-        self._offered = _expires(response)
+        self._offered = granted(response, self.config.contact)
         if self._offered == 0 and self.state is not _S.UNREGISTERING:
             return Input.REFUSED, now, f"{said} and granted no time"
         return Input.ACCEPTED, now, said
@@ -574,13 +574,6 @@ def refresh_after(granted: float) -> float:
 def _least(response: Response) -> int:
     text = (response.headers.get("Min-Expires") or "").strip()
     return int(text) if text.isdecimal() and len(text) < 8 and int(text) <= MAX_EXPIRES else 0
-
-
-def _expires(response: Response) -> int | None:
-    try:
-        return response.expires
-    except SipError:
-        return None  # a Contact that cannot be read grants what was asked for
 
 
 def _nonces(response: Response) -> list[str]:

@@ -366,6 +366,27 @@ def _write(start_line: str, headers: Headers, body: bytes) -> bytes:
         raise LocalProtocolError("a header value holds text that cannot be written") from exc
 
 
+def granted(response: Response, contact: str) -> int | None:
+    """Return the seconds that a 200 to REGISTER grants to our Contact; None when it does not say.
+
+    A registrar names all bindings of a user; where ours is not among them, another address was
+    written in its place, and the first counts.
+
+    Source: RFC 3261 section 10.3.
+    """
+    try:
+        ours = parse_name_addr(contact or "<sip:nobody.invalid>").uri
+        for text in response.headers.get_all("Contact"):
+            for value in split_values(text):
+                binding = parse_name_addr(value)
+                if binding.uri.is_equivalent(ours):
+                    said = binding.parameters.get("expires") or response.headers.get("Expires")
+                    return _seconds(said)
+        return response.expires
+    except MalformedMessage:
+        return None  # what cannot be read grants what was asked for
+
+
 def _parse_vias(texts: list[str]) -> list[Via]:
     return [parse_via(value) for text in texts for value in split_values(text)]
 

@@ -320,6 +320,14 @@ def test_retries_are_spread_at_random() -> None:
         ([("Contact", "<sip:a@192.0.2.10>;expires=300"), ("Expires", "600")], 300),
         ([], 3600),
         ([("Contact", "<sip:a@")], 3600),
+        (
+            [
+                ("Contact", f"<sip:{DEVICE}@192.0.2.99:5060>;expires=12, <sip:x@y>"),
+                ("m", f'"x, y" <sip:{DEVICE}@192.0.2.10:5060;lr>;q=1;expires=500'),
+                ("Expires", "600"),
+            ],
+            500,
+        ),
     ],
 )
 def test_the_granted_time_is_obeyed(headers: list[tuple[str, str]], granted: int) -> None:

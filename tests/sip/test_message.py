@@ -4,7 +4,7 @@ import pytest
 
 from sip.errors import CallRejected, LocalProtocolError, MalformedMessage, SipError
 from sip.fields import header_key
-from sip.message import Headers, Request, Response, make_response
+from sip.message import Headers, Request, Response, granted, make_response
 
 VIA = "SIP/2.0/UDP 192.0.2.10:5060;rport;branch=z9hG4bK-1"
 
@@ -281,3 +281,18 @@ def test_a_rejected_call_says_how() -> None:
     assert isinstance(rejected, SipError)
     assert str(rejected) == "the call was rejected: 486 Busy Here"
     assert rejected.response.status == 486
+
+
+@pytest.mark.parametrize(
+    ("contact", "seconds"),
+    [("<sip:b@h>", 20), ("sip:b@H", 20), ("<sip:c@h>", 10), ("", 10), ("<sip:d@h>", 30)],
+)
+def test_the_grant_to_one_of_several_bindings(contact: str, seconds: int) -> None:  # RFC 3261 10.3
+    bindings = "<sip:a@h>;expires=10, <sip:b@h>;expires=20, <sip:d@h>"
+    response = Response(200, "OK", Headers([("Contact", bindings), ("Expires", "30")]))
+    assert granted(response, contact) == seconds
+
+
+def test_a_binding_that_cannot_be_read_says_nothing() -> None:
+    response = Response(200, "OK", Headers([("Contact", "<sip:a@"), ("Expires", "30")]))
+    assert granted(response, "<sip:a@h>") is None
