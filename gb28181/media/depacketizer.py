@@ -156,7 +156,8 @@ class Depacketizer:
                 seconds[end] < 0x80
                 and end + 1 < count
                 and ticks[end + 1] == timestamp
-                and data[bounds[end + 1][0] + _FOURTH] != _PACK  # a pack is to be seen as one
+                # A pack is to be seen as one.
+                and (bounds[end + 1][1] <= _FOURTH or data[bounds[end + 1][0] + _FOURTH] != _PACK)
             ):
                 end += 1
             end += 1

@@ -235,3 +235,19 @@ def test_what_comes_before_the_sequence_set_of_a_picture_belongs_to_it() -> None
     assert found.data == b"".join(b"\0\0\0\1" + bytes.fromhex(text) for text in units)
     assert found.is_key
     assert not found.is_damaged
+
+
+@pytest.mark.parametrize("size", range(6))
+def test_packets_with_next_to_no_payload_are_taken_in_a_run(size: int) -> None:
+    whole = PsMuxer(Codec.H264, None).push(unit(0)) + b"\0\0\1\xb9"
+    pieces = [whole[:1400], whole[1400 : len(whole) - size], whole[len(whole) - size :]]
+    packets = [
+        RtpPacket(
+            payload_type=96, sequence_number=number, timestamp=0, ssrc=1, payload=piece
+        ).to_bytes()
+        for number, piece in enumerate(pieces)
+    ]
+    depacketizer = Depacketizer(ordered=False)
+    depacketizer.push(join(packets[:1], 0.0), 0.0)  # now it is known what it is
+    depacketizer.push(join(packets[1:], 0.0), 0.0)
+    assert [each.data for each in depacketizer.flush()] == [unit(0).data]
