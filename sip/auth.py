@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -34,6 +34,7 @@ _NONCE_COUNT: Final = re.compile(r"[0-9A-Fa-f]{8}\Z")
 _CLOCK: Final = 2**40  # milliseconds in five bytes: 34 years before the clock wraps
 _NONCE_SIZE: Final = 16
 _STAMP_SIZE: Final = 7
+_COUNTER_BITS: Final = 16
 
 
 class Verdict(Enum):
@@ -114,7 +115,8 @@ class DigestServer:
         self._issued = 0
         self._last_a2 = ("", "")  # devices ask the same of the same URI, one after the other
         self._last_ha2 = ""
-        self._used: OrderedDict[str, int] = OrderedDict()
+        self._used: dict[int, int] = {}
+        self._in_order: deque[int] = deque()
         self._forgotten_at: int | None = None
 
     def challenge(self, user: str, now: float, *, stale: bool = False) -> list[str]:
@@ -145,12 +147,12 @@ class DigestServer:
             return Verdict.NO_CREDENTIALS
         if credentials.username != user:
             return Verdict.WRONG_USER
-        issued = self._read_nonce(credentials.parameters.get("nonce", ""), user)
-        if issued is None:
+        stamp = self._read_nonce(credentials.parameters.get("nonce", ""), user)
+        if stamp is None:
             return Verdict.FOREIGN_NONCE
         if not self._is_right(request, credentials, password_or_ha1):
             return Verdict.WRONG
-        return Verdict.OK if self._use(credentials, issued, now) else Verdict.STALE
+        return Verdict.OK if self._use(credentials, stamp, now) else Verdict.STALE
 
     def _is_right(
         self, request: Request, credentials: Credentials, password_or_ha1: str | Ha1
@@ -185,9 +187,9 @@ class DigestServer:
         asked = _spelling(credentials.algorithm)
         return next((name for name in self._algorithms if _spelling(name) == asked), None)
 
-    def _use(self, credentials: Credentials, issued: int, now: float) -> bool:
+    def _use(self, credentials: Credentials, stamp: int, now: float) -> bool:
         """Take a nonce that came with a right response; False when it is too old or was used."""
-        clock = int(now * 1000) % _CLOCK
+        clock, issued = int(now * 1000) % _CLOCK, _issue_time(stamp)
         if (clock - issued) % _CLOCK > self._life:
             return False
         if self._forgotten_at is not None:
@@ -196,35 +198,36 @@ class DigestServer:
                 self._forgotten_at = None
             elif (clock - issued) % _CLOCK >= (clock - self._forgotten_at) % _CLOCK:
                 return False
-        nonce = credentials.parameters["nonce"].lower()
         count = int(credentials.parameters["nc"], 16) if credentials.parameters.get("qop") else 1
         # Without qop the count stays at 1, so the second use fails; mixing both only costs more.
-        if count <= self._used.get(nonce, 0):
+        if count <= self._used.get(stamp, 0):
             return False
-        self._used[nonce] = count
-        self._used.move_to_end(nonce)
+        if stamp not in self._used:
+            self._in_order.append(stamp)
+        self._used[stamp] = count
         self._forget(clock)
         return True
 
     def _forget(self, clock: int) -> None:
-        while self._used:
-            oldest = next(iter(self._used))
+        while self._in_order:
+            oldest = self._in_order[0]
             age = (clock - _issue_time(oldest)) % _CLOCK
             if age <= self._life and len(self._used) <= self._remembered:
                 return
-            del self._used[oldest]
+            del self._used[self._in_order.popleft()]
             if age <= self._life and (
                 self._forgotten_at is None or age < (clock - self._forgotten_at) % _CLOCK
             ):
                 self._forgotten_at = _issue_time(oldest)
 
     def _make_nonce(self, user: str, now: float) -> str:
-        self._issued = (self._issued + 1) % 2**16
-        stamp = (int(now * 1000) % _CLOCK).to_bytes(5, "big") + self._issued.to_bytes(2, "big")
+        self._issued = (self._issued + 1) % 2**_COUNTER_BITS
+        number = (int(now * 1000) % _CLOCK) << _COUNTER_BITS | self._issued
+        stamp = number.to_bytes(_STAMP_SIZE, "big")
         return (stamp + self._seal(stamp, user)).hex()
 
     def _read_nonce(self, nonce: str, user: str) -> int | None:
-        """Return the time a nonce was made at; None when it was not made here for this user."""
+        """Return time and number of a nonce; None when it was not made here for this user."""
         try:
             raw = bytes.fromhex(nonce)
         except ValueError:
@@ -232,7 +235,7 @@ class DigestServer:
         stamp, seal = raw[:_STAMP_SIZE], raw[_STAMP_SIZE:]
         if len(nonce) != 2 * _NONCE_SIZE or not hmac.compare_digest(seal, self._seal(stamp, user)):
             return None
-        return int.from_bytes(stamp[:5], "big")
+        return int.from_bytes(stamp, "big")
 
     def _seal(self, stamp: bytes, user: str) -> bytes:
         sealer = self._sealer.copy()
@@ -400,8 +403,8 @@ def _is_nonce_count(text: str | None) -> bool:
     return text is not None and _NONCE_COUNT.match(text) is not None
 
 
-def _issue_time(nonce: str) -> int:
-    return int(nonce[:10], 16)
+def _issue_time(stamp: int) -> int:
+    return stamp >> _COUNTER_BITS
 
 
 def _unquoted_qop(credentials: Credentials, qop: str) -> str:
