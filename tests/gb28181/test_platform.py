@@ -514,7 +514,7 @@ async def test_an_answer_from_an_old_port_does_not_call_the_device_back_there(
     old = device.require_binding().flow
     asking = await gb.start(device.control(Ptz.stop()))
     await gb.advance(1)
-    new = old._replace(remote=(old.remote[0], 6060))
+    new = Flow(old.transport, old.local, (old.remote[0], 6060))
     assert platform.heard(camera.id, new) == 200
     await asking
     assert device.require_binding().flow == new

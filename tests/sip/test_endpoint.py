@@ -7,7 +7,7 @@ import pytest
 
 from gb28181.testing.clock import VirtualClock
 from gb28181.testing.network import SimulatedNetwork
-from sip.endpoint import IncomingInvite, IncomingRequest, SipEndpoint
+from sip.endpoint import IncomingInvite, IncomingRequest, RandomTokens, SipEndpoint
 from sip.errors import (
     CallCancelled,
     CallRejected,
@@ -562,3 +562,10 @@ async def test_death_of_a_udp_socket_ends_the_endpoint() -> None:
                 await ask(
                     message("INVITE" if ask == client.invite else "MESSAGE"), "udp://127.0.0.1:9"
                 )
+
+
+def test_random_tokens_do_not_repeat() -> None:
+    token = RandomTokens()
+    made = [token() for _ in range(1000)]
+    assert len(set(made)) == 1000
+    assert {len(one) for one in made} == {16}
