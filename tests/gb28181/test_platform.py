@@ -24,6 +24,7 @@ from gb28181.testing.scripted import ScriptedDevice
 from gb28181.testing.simulation import Simulation
 from sip.endpoint import IncomingRequest, SipEndpoint
 from sip.errors import FlowFailed
+from sip.flow import Flow
 from sip.message import Headers, Request
 
 

@@ -2,6 +2,7 @@ import pytest
 
 from sip.errors import LocalProtocolError
 from sip.fields import Headers
+from sip.headers import parse_via
 
 
 def single() -> Headers:
@@ -46,7 +47,11 @@ def test_a_second_field_of_a_name_makes_a_list_of_single_ones() -> None:
 
 def test_filled_via_forgets_only_how_it_was_read() -> None:
     headers = single()
-    headers.parsed.call_id, headers.parsed.is_usual, headers.parsed.vias = "7", True, []
+    headers.parsed.call_id, headers.parsed.is_usual, headers.parsed.vias = (
+        "7",
+        True,
+        [parse_via("SIP/2.0/UDP a")],
+    )
     headers.fill_via("one;received=192.0.2.1")
     assert headers.get("Via") == "one;received=192.0.2.1"
     assert (headers.parsed.call_id, headers.parsed.is_usual, headers.parsed.vias) == (
