@@ -146,7 +146,8 @@ class Depacketizer:
     def _push_run(self, batch: PacketBatch) -> list[AccessUnit]:
         """Take packets in order without a gap: those of a frame at once."""
         heads, data = batch.heads, memoryview(batch.data)
-        bounds, seconds, ticks = batch.bounds, heads.seconds, heads.ticks
+        bounds, lengths = batch.bounds, batch.lengths
+        seconds, ticks = heads.seconds, heads.ticks
         units: list[AccessUnit] = []
         first, count = 0, len(bounds)
         push = self._demuxer.push
@@ -156,8 +157,12 @@ class Depacketizer:
                 seconds[end] < 0x80
                 and end + 1 < count
                 and ticks[end + 1] == timestamp
-                # A pack is to be seen as one.
-                and (bounds[end + 1][1] <= _FOURTH or data[bounds[end + 1][0] + _FOURTH] != _PACK)
+                # A pack behind a packet that is cut short is to be seen as one.
+                and (
+                    lengths[end] == lengths[first]
+                    or lengths[end + 1] <= _FOURTH
+                    or data[bounds[end + 1][0] + _FOURTH] != _PACK
+                )
             ):
                 end += 1
             end += 1

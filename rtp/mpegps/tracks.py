@@ -15,8 +15,8 @@ from .syntax import PesHeader
 _SNIFF: Final = 4096  # parameter sets stand at the front
 _NAL_CODECS: Final = (Codec.H264, Codec.H265)
 _CUT_CODECS: Final = (Codec.H264, Codec.H265, Codec.MPEG4)
-_LOOK_AT_FIRST: Final = 32  # pictures that are looked through for a second one
-_LOOK_EACH: Final = 16  # of the pictures after them
+_LOOK_AT_FIRST: Final = 8  # pictures that are looked through for a second one
+_LOOK_EACH: Final = 32  # of the pictures after them
 _MOST_PES: Final = 60_000
 _USUAL_STEP: Final = 3600
 _LONGEST_STEP: Final = 90_000
