@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -280,11 +280,8 @@ class MediaSink:
     def _recover(self) -> None:
         """Begin again with a group, and say what was lost: once, not for each packet."""
         self._dropping_since = None
-        host, port = self.remote or ("", 0)
-        logger.warning(
-            "the receiver at %s:%d reads too slowly: %d packets dropped, up to a key frame",
-            host, port, self._dropped - self._dropped_before,
-        )  # fmt: skip
+        text = "the receiver at %s:%d reads too slowly: %d packets dropped, up to a key frame"
+        logger.warning(text, *(self.remote or ("", 0)), self._dropped - self._dropped_before)
 
     def _report(self, batch: PacketBatch) -> None:
         """Send a sender report, by the last packet that leaves now (RFC 3550 section 6.4.1)."""
@@ -571,14 +568,10 @@ def compact(batch: PacketBatch) -> PacketBatch:
     """Return a copy of the packets; of a buffer that holds little else, a copy of all."""
     if batch.stride or batch.is_framed or 4 * batch.size >= 3 * len(batch.data):
         return batch.copy()
-    bounds, place = [], 0
-    for length in batch.lengths:
-        bounds.append((place, length))
-        place += length
-    return PacketBatch(bytearray().join(batch.packets()), bounds, batch.received)
+    return join(batch.packets(), batch.received)
 
 
-def join(packets: list[bytes], now: float) -> PacketBatch:
+def join(packets: Sequence[bytes | memoryview], now: float) -> PacketBatch:
     """Make a batch of packets."""
     bounds, place = [], 0
     for packet in packets:
