@@ -60,6 +60,7 @@ class Station:
         limits: StackLimits = DEFAULT_STACK_LIMITS,
         overload: OverloadLimits = DEFAULT_LIMITS,
         silence: float = 30.0,
+        gather_tick: float = 0.005,
         user_agent: str = "gb28181/0.1",
     ) -> None:
         """Take the settings; nothing is opened and no loop is needed yet.
@@ -79,6 +80,7 @@ class Station:
             limits: Sizes of one SIP message, and how much is kept at once.
             overload: Numbers of the protection against too much.
             silence: Seconds without media after which a receiver ends.
+            gather_tick: Seconds that packets are gathered before they are read; 0 reads at once.
             user_agent: What we call ourselves.
         """
         self.name = name
@@ -97,6 +99,7 @@ class Station:
         self._limits = limits
         self._overload = overload
         self._silence = silence
+        self._gather_tick = gather_tick
         self._user_agent = user_agent
         self._sockets: SocketNetwork | None = None
         self._endpoint: SipEndpoint | None = None
@@ -153,7 +156,7 @@ class Station:
         if self._given_plane is None:
             media_network: MediaNetwork
             if self._network is None:
-                media_network = self._sockets = SocketNetwork()
+                media_network = self._sockets = SocketNetwork(tick=self._gather_tick)
             else:
                 media_network = self._network
             self._plane = LocalMediaPlane(

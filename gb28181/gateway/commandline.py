@@ -61,6 +61,8 @@ async def _serve(gateway: Any, config: Config) -> int:
         # thousands of them, and all of the program, again and again. That took a fifth of the CPU.
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, gateway.reload_certificates)
         print(f"gateway {config.platform.id} on {', '.join(config.platform.listen)}", flush=True)
 
     cause = await run(gateway, stop_on_signals(), ready)

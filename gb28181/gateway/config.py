@@ -86,6 +86,7 @@ class MediaSection(_Section):
     answer_timeout: float = Field(default=15.0, gt=0)
     media_timeout: float = Field(default=10.0, gt=0)
     silence: float = Field(default=30.0, gt=0)
+    gather_tick: float = Field(default=0.005, ge=0, le=0.1)
     workers: int = Field(default=0, ge=0, le=64)
 
     @property
@@ -93,6 +94,13 @@ class MediaSection(_Section):
         """The pool of media ports."""
         first, last = (int(port) for port in self.ports.split("-"))
         return range(first, last + 1)
+
+
+class TlsName(_Section):
+    """The certificate for clients that ask for one name (SNI)."""
+
+    certificate: Path
+    key: Path | None = None
 
 
 class TlsSection(_Section):
@@ -103,6 +111,7 @@ class TlsSection(_Section):
     authorities: Path | None = None
     verifies_servers: bool = True
     requires_clients: bool = False
+    names: dict[str, TlsName] = Field(default_factory=dict)
 
 
 class SipSection(_Section):

@@ -101,6 +101,15 @@ class Gateway:
             await self._control.stop()
             self._control = None
 
+    def reload_certificates(self) -> None:
+        """Read the TLS files anew, after they were replaced; what is wrong with them is logged."""
+        try:
+            self.platform.station.endpoint.reload_tls()
+        except OSError as exc:
+            logger.error("the certificates are not reloaded, the old ones stay in use: %s", exc)
+        else:
+            logger.info("certificates are read anew; connections that stand keep theirs")
+
     async def __aenter__(self) -> Gateway:
         await self.start()
         return self
@@ -136,6 +145,7 @@ class Gateway:
             answer_timeout=media.answer_timeout,
             media_timeout=media.media_timeout,
             silence=media.silence,
+            gather_tick=media.gather_tick,
             linger=media.idle_timeout,
             catalog_interval=section.catalog_interval,
             tls=self._tls(config.tls),
@@ -148,7 +158,9 @@ class Gateway:
         media = config.media
         if media.workers == 0:
             return None
-        return WorkerPlane(media.workers, ports=media.port_range, silence=media.silence)
+        return WorkerPlane(
+            media.workers, ports=media.port_range, tick=media.gather_tick, silence=media.silence
+        )
 
     def _make_archive(self, config: Config) -> Archive | None:
         if not config.recording:
@@ -173,6 +185,9 @@ class Gateway:
         return TlsSettings(
             certificate=path(section.certificate),
             key=path(section.key),
+            names={
+                name: (path(one.certificate), path(one.key)) for name, one in section.names.items()
+            },
             authorities=path(section.authorities),
             verifies_servers=section.verifies_servers,
             asks_clients=section.requires_clients,
