@@ -45,7 +45,8 @@ class CompiledModules(BuildHookInterface[Any]):
         if missing:
             sys.exit(f"{VARIABLE}=1 needs {missing}; without it the install is plain Python")
         self._folder = tempfile.mkdtemp(prefix="gb28181-compiled-")
-        for built in compile_modules(Path(self.root), self.config["modules"], Path(self._folder)):
+        modules, sources = self.config["modules"], self.config["sources"]
+        for built in compile_modules(Path(self.root), modules, sources, Path(self._folder)):
             build_data["force_include"][str(built)] = str(built.relative_to(self._folder))
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
@@ -71,19 +72,20 @@ def find_missing() -> str:
     return ""
 
 
-def compile_modules(root: Path, modules: list[str], target: Path) -> list[Path]:
+def compile_modules(root: Path, modules: list[str], sources: list[str], target: Path) -> list[Path]:
     """Compile modules with mypyc into one extension and a stub for each module.
 
     Args:
         root: The checkout or the unpacked source distribution.
         modules: Paths below ``root``.
+        sources: Paths of extension modules in C, also below ``root``.
         target: Takes the shared objects, each below its package's folder.
 
     Returns:
         The shared objects.
     """
     from mypyc.build import mypycify
-    from setuptools import Distribution
+    from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -106,6 +108,10 @@ def compile_modules(root: Path, modules: list[str], target: Path) -> list[Path]:
                 target_dir=f"{scratch}/c",
                 group_name="gb28181",
             )
+            extensions += [
+                Extension(str(Path(source).with_suffix("")).replace("/", "."), [source])
+                for source in sources
+            ]
             command = build_ext(Distribution({"name": "gb28181", "ext_modules": extensions}))
             command.build_lib, command.build_temp = str(target), f"{scratch}/objects"
             command.ensure_finalized()

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from .errors import RemoteProtocolError
 from .nal import starts_with_key
-from .packet import HEADER_SIZE, RTCP_TYPES, payload_bounds
+from .packet import HEADER_SIZE, payload_bounds
+from .strides import FIELDS, rows
+
+try:  # the compiled build
+    from ._native import rewrite, scan
+except ImportError:
+    from .strides import rewrite, scan
 
 PACK_START: Final = b"\x00\x00\x01\xba"
 _HEAD: Final = struct.Struct("!BBHII")
-_REST: Final = struct.Struct("!BHII")
 _LENGTH: Final = struct.Struct("!H")
-_STRIDED_FROM: Final = 6  # below this many packets the slices cost more than they save
 _UNKNOWN: Final = -2
-_FIELDS: Final = 5
-_RTCP_FIRST: Final = min(RTCP_TYPES)
-_RTCP_LAST: Final = max(RTCP_TYPES)
-_AUDIO_TYPES: Final = frozenset({0, 4, 8, 9, 18, 20})
-"""Static payload types of audio (GB/T 28181-2016 and 2022 C.2)."""
-_MOST: Final = 256
-"""Packets of a batch that slices rewrite."""
-_COUNTING: Final = bytes(range(256)) * (_MOST // 256 + 1)
-_SAME: Final = [bytes((value,)) * _MOST for value in range(256)]
 
 
 class Heads(NamedTuple):
@@ -68,8 +62,6 @@ class PacketBatch:
             first of them at least; 0 when it is not, or not known.
         lengths: The lengths in ``bounds``, where they are at hand.
         even: How many packets from the first on are ``stride`` apart; by default all.
-        size: Bytes of all packets together, where they were added up; else -1.
-        fields: The five fields of every fixed header, one after the other, where they were read.
     """
 
     is_framed = False
@@ -87,6 +79,10 @@ class PacketBatch:
     _is_run = False
     _ssrc = -1
     _timestamp = -1
+    _first_number = 0
+    _last_number = 0
+    _first_ticks = 0
+    _last_ticks = 0
 
     def __init__(
         self,
@@ -96,8 +92,6 @@ class PacketBatch:
         stride: int = 0,
         lengths: list[int] | None = None,
         even: int | None = None,
-        size: int = -1,
-        fields: tuple[int, ...] = (),
     ) -> None:
         self.data = data
         self.received = received
@@ -108,12 +102,13 @@ class PacketBatch:
             lengths = [length for _, length in bounds or ()]
         self.lengths = lengths
         """Bytes of each packet."""
-        self.size = sum(lengths) if size < 0 else size
+        self.size = 0
         """Bytes of all packets together."""
+        for length in lengths:
+            self.size += length
         self.even = (len(lengths) if even is None else even) if stride else 0
         """How many packets from the first on are ``stride`` apart."""
         self._bounds = bounds
-        self._fields = fields
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -128,18 +123,17 @@ class PacketBatch:
 
     @property
     def heads(self) -> Heads:
-        """The fixed headers by field, for whoever looks at each packet."""
+        """The fixed headers by field, for whoever looks at each packet; read once."""
         if self._heads is None:
-            fields = self.fields
-            self._heads = Heads(*(fields[field::_FIELDS] for field in range(_FIELDS)))
+            fields: tuple[int, ...] = ()
+            if self.even:
+                fields = rows(self.stride, self.even).unpack_from(self.data, self.start)
+            if self.even < len(self.lengths):
+                read, data = _HEAD.unpack_from, self.data
+                rest = [read(data, offset) for offset, _ in self.bounds[self.even :]]
+                fields += tuple([field for head in rest for field in head])
+            self._heads = Heads(*[fields[field::FIELDS] for field in range(FIELDS)])
         return self._heads
-
-    @property
-    def fields(self) -> tuple[int, ...]:
-        """The five fields of every fixed header, one after the other, read once."""
-        if not self._is_read:
-            self._read()
-        return self._fields
 
     @property
     def is_plain(self) -> bool:
@@ -178,54 +172,54 @@ class PacketBatch:
 
     @property
     def first_number(self) -> int:
-        """The sequence number of the first packet, which must be there."""
-        return self.fields[2]
+        """The sequence number of the first packet."""
+        if not self._is_read:
+            self._read()
+        return self._first_number
 
     @property
     def last_number(self) -> int:
-        """The sequence number of the last packet, which must be there."""
-        return self.fields[_FIELDS * len(self.lengths) - 3]
+        """The sequence number of the last packet."""
+        if not self._is_read:
+            self._read()
+        return self._last_number
+
+    @property
+    def first_ticks(self) -> int:
+        """The timestamp of the first packet."""
+        if not self._is_read:
+            self._read()
+        return self._first_ticks
+
+    @property
+    def last_ticks(self) -> int:
+        """The timestamp of the last packet."""
+        if not self._is_read:
+            self._read()
+        return self._last_ticks
 
     def _read(self) -> None:
         """Read the fixed headers, and see in one go what holds for all of them."""
         self._is_read = True
-        count = len(self.lengths)
+        count, even = len(self.lengths), self.even
         if not count:
             return
-        fields = self._fields or self._read_fields(count)
-        self._fields = fields
-        first, ticks, source = fields[2], fields[3], fields[4]
-        is_rtp = is_plain = is_run = True
-        place = 0
-        for number in range(first, first + count):
-            version, kind = fields[place], fields[place + 1]
-            if version != 0x80:
-                is_plain = False
-                if version >> 6 != 2:
-                    is_rtp = False
-            if _RTCP_FIRST <= kind <= _RTCP_LAST:
-                is_rtp = False
-            if fields[place + 2] != number:
-                is_run = False
-            if fields[place + 3] != ticks:
-                ticks = -1
-            if fields[place + 4] != source:
-                source = -1
-            place += _FIELDS
-        self._is_rtp, self._is_plain, self._is_run = is_rtp, is_plain, is_run
-        self._timestamp, self._ssrc = ticks, source
-
-    def _read_fields(self, count: int) -> tuple[int, ...]:
-        even = self.even
-        fields: tuple[int, ...] = ()
-        if even:
-            fields = header_rows(self.stride, even).unpack_from(self.data, self.start)
-        if even < count:
-            read, data = _HEAD.unpack_from, self.data
-            fields += tuple(
-                [field for offset, _ in self.bounds[even:] for field in read(data, offset)]
+        (
+            self._is_rtp, self._is_plain, self._is_run, self._ssrc, self._timestamp,
+            self._first_number, self._last_number, self._first_ticks, self._last_ticks,
+        ) = scan(self.data, self.start, self.stride or HEADER_SIZE, even or 1)  # fmt: skip
+        for index in range(even or 1, count):
+            is_rtp, is_plain, _, ssrc, ticks, number, _, _, _ = scan(
+                self.data, self.bounds[index][0], HEADER_SIZE, 1
             )
-        return fields
+            self._is_rtp = self._is_rtp and is_rtp
+            self._is_plain = self._is_plain and is_plain
+            self._is_run = self._is_run and number == self._last_number + 1
+            if ssrc != self._ssrc:
+                self._ssrc = -1
+            if ticks != self._timestamp:
+                self._timestamp = -1
+            self._last_number, self._last_ticks = number, ticks
 
     def packets(self) -> list[memoryview]:
         """Return a view of each packet; none may outlive a rewrite."""
@@ -243,7 +237,7 @@ class PacketBatch:
         if not self.is_borrowed:
             return self
         kept = self.copy()
-        kept._heads, kept._fields, kept._is_read = None, (), False  # few are looked at again
+        kept._heads = None  # many may be kept, few are looked at again
         return kept
 
     def select(self, keep: list[bool]) -> PacketBatch:
@@ -273,16 +267,16 @@ class PacketBatch:
         bounds = self._bounds
         if by and bounds is not None:
             bounds = [(offset - by, length) for offset, length in bounds]
-        other = PacketBatch(
-            data, bounds, self.received, self.stride, self.lengths, self.even, self.size
-        )
+        other = PacketBatch(data, bounds, self.received, self.stride, self.lengths, self.even)
         other.start = self.start - by
         other.is_framed, other._group = self.is_framed, self._group
         if self._is_read:
-            other._heads, other._fields, other._is_read = self._heads, self._fields, True
+            other._heads, other._is_read = self._heads, True
             other._is_rtp, other._is_plain = self._is_rtp, self._is_plain
             other._is_run, other._ssrc = self._is_run, self._ssrc
             other._timestamp = self._timestamp
+            other._first_number, other._last_number = self._first_number, self._last_number
+            other._first_ticks, other._last_ticks = self._first_ticks, self._last_ticks
         return other
 
     def rewrite(
@@ -302,28 +296,18 @@ class PacketBatch:
             payload_type: The new one; None keeps it. Audio of a static type stands beside the
                 stream and keeps its own.
         """
-        fields, even, index = self.fields, self.even, 0
-        if _STRIDED_FROM <= even <= _MOST and self._is_run:
-            self._rewrite_strided(ssrc, sequence_offset, timestamp_offset, payload_type)
-            index = even
-        count, place = len(self.lengths), index * _FIELDS
-        bounds = self.bounds if even < count else None
-        data, offset = self.data, self.start
-        while index < count:
-            second = fields[place + 1]
-            if payload_type is not None and second & 0x7F != payload_type:
-                second = _typed(second, payload_type)
-            _REST.pack_into(
-                data,
-                (offset + index * self.stride if bounds is None else bounds[index][0]) + 1,
-                second,
-                fields[place + 2] + sequence_offset & 0xFFFF,
-                fields[place + 3] + timestamp_offset & 0xFFFF_FFFF,
-                ssrc,
-            )
-            index += 1
-            place += _FIELDS
-        self._heads, self._fields, self._is_read = None, (), False
+        kind = -1 if payload_type is None else payload_type
+        if self.even:
+            rewrite(
+                self.data, self.start, self.stride, self.even,
+                ssrc, sequence_offset, timestamp_offset, kind,
+            )  # fmt: skip
+        for index in range(self.even, len(self.lengths)):
+            rewrite(
+                self.data, self.bounds[index][0], HEADER_SIZE, 1,
+                ssrc, sequence_offset, timestamp_offset, kind,
+            )  # fmt: skip
+        self._heads, self._is_read = None, False
 
     @property
     def starts_group(self) -> bool:
@@ -423,54 +407,6 @@ class PacketBatch:
                     break
             found.append(Segment(first, index - first, size, contiguous))
         return found
-
-    def _rewrite_strided(
-        self, ssrc: int, sequence: int, timestamp: int, payload_type: int | None
-    ) -> None:
-        """Rewrite packets whose numbers follow each other by slices."""
-        data, stride, fields = self.data, self.stride, self._fields
-        count, start = self.even, self.start
-        end = start + stride * (count - 1) + HEADER_SIZE
-        if payload_type is not None:
-            kind = payload_type
-            seconds = fields[1::_FIELDS]
-            if seconds.count(kind) + seconds.count(kind | 0x80) != len(seconds):
-                kinds = bytes([_typed(second, kind) for second in seconds[:count]])
-                data[start + 1 : end : stride] = kinds
-        if sequence & 0xFFFF:
-            first = fields[2] + sequence & 0xFFFF
-            low = first & 0xFF
-            data[start + 3 : end : stride] = _COUNTING[low : low + count]
-            if low + count <= 256:
-                data[start + 2 : end : stride] = _SAME[first >> 8][:count]
-            else:
-                numbers = range(first, first + count)
-                data[start + 2 : end : stride] = bytes([n >> 8 & 0xFF for n in numbers])
-        if timestamp & 0xFFFF_FFFF:
-            stamps = [
-                ticks + timestamp & 0xFFFF_FFFF
-                for ticks in fields[3 : 3 + _FIELDS * count : _FIELDS]
-            ]
-            raw = struct.pack(f"!{count}I", *stamps)
-            data[start + 4 : end : stride] = raw[0::4]
-            data[start + 5 : end : stride] = raw[1::4]
-            data[start + 6 : end : stride] = raw[2::4]
-            data[start + 7 : end : stride] = raw[3::4]
-        data[start + 8 : end : stride] = _SAME[ssrc >> 24][:count]
-        data[start + 9 : end : stride] = _SAME[ssrc >> 16 & 0xFF][:count]
-        data[start + 10 : end : stride] = _SAME[ssrc >> 8 & 0xFF][:count]
-        data[start + 11 : end : stride] = _SAME[ssrc & 0xFF][:count]
-
-
-@lru_cache(maxsize=512)
-def header_rows(stride: int, count: int) -> struct.Struct:
-    """The fixed headers of ``count`` packets, ``stride`` bytes apart."""
-    return struct.Struct("!" + f"BBHII{stride - HEADER_SIZE}x" * (count - 1) + "BBHII")
-
-
-def _typed(second: int, payload_type: int) -> int:
-    """Put another payload type into the second byte of a header, unless it is audio."""
-    return second if second & 0x7F in _AUDIO_TYPES else second & 0x80 | payload_type
 
 
 def _is_group(data: bytearray, start: int, end: int) -> bool:

@@ -8,10 +8,10 @@ import socket
 import struct
 from typing import Any, Final
 
-from .batch import PacketBatch, header_rows
+from .batch import PacketBatch
 from .network import Address
 from .packet import HEADER_SIZE
-from .recvmmsg import Slots, has_recvmmsg, sizes_layout
+from .recvmmsg import Slots, has_recvmmsg
 
 PACKETS_A_READ: Final = 46  # what one UDP_SEGMENT send can carry at 1412 bytes
 _LARGEST_DATAGRAM: Final = 65_536
@@ -107,15 +107,12 @@ class ManyReader(Reader):
             packets=PACKETS_A_READ, stride=stride, beyond=_LARGEST_DATAGRAM,
             name_size=name_size, name_room=_NAME,
         )  # fmt: skip
-        self._call: Any = self._slots.call
-        self._address: Any = self._slots.address
-        self._raw: bytearray = self._slots.raw
-        self._sizes: dict[int, struct.Struct] = {}
-        self._rows: dict[int, struct.Struct] = {}
+        self._receive: Any = self._slots.receive
+        self._lengths: Any = self._slots.lengths
 
     def read(self, sock: socket.socket) -> int:
         """Read without waiting; return how many datagrams came."""
-        count: int = self._call(sock.fileno(), self._address, PACKETS_A_READ, _DONTWAIT, None)
+        count: int = self._receive(sock.fileno())
         return count if count >= 0 else self._read_on(sock)
 
     def _read_on(self, sock: socket.socket) -> int:
@@ -128,31 +125,23 @@ class ManyReader(Reader):
             except OSError as exc:
                 if exc.errno not in _PASSING:
                     raise
-            count: int = self._call(sock.fileno(), self._address, PACKETS_A_READ, _DONTWAIT, None)
+            count: int = self._receive(sock.fileno())
             if count >= 0:
                 return count
         return 0
 
     def lengths(self, count: int) -> list[int]:
         """Return the length of each."""
-        if count not in self._sizes:
-            self._sizes[count] = sizes_layout(count)
-        return list(self._sizes[count].unpack_from(self._raw))
+        return self._lengths(count, 0, _LARGEST_DATAGRAM) or []
 
     def batch(self, count: int, names: bytes, now: float) -> PacketBatch | None:
         """Return what came as one batch over the buffer."""
         if not names or not self._names.startswith(names[: count * _NAME]):
             return None
-        lengths, stride, size = self.lengths(count), self.stride, 0
-        for length in lengths:
-            if length > stride or length < HEADER_SIZE:
-                return None
-            size += length
-        near = self._buffers.near
-        if count not in self._rows:
-            self._rows[count] = header_rows(stride, count)
-        fields = self._rows[count].unpack_from(near)
-        batch = PacketBatch(near, None, now, stride, lengths, None, size, fields)
+        lengths: list[int] | None = self._lengths(count, HEADER_SIZE, self.stride)
+        if lengths is None:
+            return None
+        batch = PacketBatch(self._buffers.near, None, now, self.stride, lengths)
         batch.is_borrowed = True
         return batch
 

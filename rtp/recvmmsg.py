@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import socket
 import struct
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+try:  # the compiled build
+    from . import _native
+except ImportError:
+    _native = None  # type: ignore[assignment]  # a plain install has none
 
 
 class _Iovec(ctypes.Structure):
@@ -52,9 +60,6 @@ class Slots:
         name_size: int,
         name_room: int,
     ) -> None:
-        # It never waits, so the lock of the interpreter need not be given up for it.
-        self.call = ctypes.PyDLL(None).recvmmsg
-        """``recvmmsg`` itself."""
         first, rest, addresses = (
             ctypes.addressof(ctypes.c_char.from_buffer(buffer)) for buffer in (near, far, names)
         )
@@ -68,14 +73,31 @@ class Slots:
             header.name, header.name_size = addresses + index * name_room, name_size
             header.iov = ctypes.addressof(self._iovecs) + 2 * index * ctypes.sizeof(_Iovec)
             header.iov_count = 2
-        self.address = ctypes.c_void_p(ctypes.addressof(self._headers))
-        """What it is called with."""
-        self.raw = raw
-        """What it writes about each datagram."""
+        self._raw = raw
+        self.receive: Callable[[int], int] = self._receiver(packets)
+        """Read from a descriptor without waiting; return how many came, or -1."""
+        self.lengths: Callable[[int, int, int], list[int] | None] = self._lengths
+        """Return the bytes of each of so many datagrams; None when one has fewer than the second
+        argument or more than the third.
+        """
+        if _native is not None:
+            self.receive = partial(_native.receive, raw, packets)
+            self.lengths = partial(_native.lengths, raw)
+
+    def _receiver(self, packets: int) -> Callable[[int], int]:
+        # It never waits, so the lock of the interpreter need not be given up for it.
+        call, flags = ctypes.PyDLL(None).recvmmsg, int(socket.MSG_DONTWAIT)
+        address = ctypes.c_void_p(ctypes.addressof(self._headers))
+        return lambda descriptor: int(call(descriptor, address, packets, flags, None))
+
+    def _lengths(self, count: int, shortest: int, longest: int) -> list[int] | None:
+        lengths = list(_sizes(count).unpack_from(self._raw))
+        return lengths if shortest <= min(lengths) and max(lengths) <= longest else None
 
 
-def sizes_layout(packets: int) -> struct.Struct:
-    """Return what reads the sizes of that many datagrams from ``Slots.raw``."""
+@lru_cache(maxsize=64)
+def _sizes(packets: int) -> struct.Struct:
+    """What reads the sizes of that many datagrams."""
     before = _Mmsghdr.size.offset
     after = ctypes.sizeof(_Mmsghdr) - before - 4
     return struct.Struct("=" + f"{before}xI{after}x" * packets)

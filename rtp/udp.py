@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 import struct
 from collections import Counter
@@ -15,6 +16,11 @@ from .datagrams import PACKETS_A_READ, Reader
 from .network import Address, OnBatch, OnRtcp
 from .packet import HEADER_SIZE, RTCP_TYPES, is_rtcp
 from .poller import MediaPoller, Polled
+
+try:  # the compiled build
+    from . import _native
+except ImportError:
+    _native = None  # type: ignore[assignment]  # a plain install has none
 
 logger = logging.getLogger("gb28181.rtp")
 
@@ -51,7 +57,9 @@ class UdpMediaSocket(Polled):
         self._socket = sock
         self._on_batch = on_batch
         self._can_segment = True
-        self._segment = 0
+        self._remote: Address = ("", 0)
+        self._remote_name = b""  # as the kernel wants it, where that is known
+        self._segment, self._most = 0, 0  # the size in ``control``, and how many may go at once
         self._control = _segmented(0)
         self._reader: Reader = poller.readers.first(sock.family)
         name = sock.getsockname()
@@ -94,35 +102,58 @@ class UdpMediaSocket(Polled):
         What a full socket refuses is dropped and counted: media does not wait.
         """
         lengths, stride = batch.lengths, batch.stride
-        if batch.even < len(lengths) or not self._can_segment or stride not in lengths:
+        count = len(lengths)
+        if not self._can_segment or batch.even < count:
             return self._send_any(batch, remote)
-        view, sock, start = memoryview(batch.data), self._socket, batch.start
-        count, index, sent = len(lengths), 0, 0
+        if count > 1 and lengths[0] != stride and stride not in lengths:
+            return self._send_any(batch, remote)
+        if remote != self._remote:
+            self._remote, self._remote_name = remote, _name(self._socket, remote)
+        start, index, sent = batch.start, 0, 0
         while index < count:
             first, size = index, lengths[index]
-            index += 1
-            if size == stride:  # packets of the usual size lie without a byte between
-                limit = min(count, first + PACKETS_A_READ, first + _MOST_BYTES // size)
-                while index < limit and lengths[index] == size:
-                    index += 1
-                if index < limit and lengths[index] < size:
-                    index += 1
+            index = self._end_of_run(lengths, index) if size == stride else index + 1
             begin, end = start + first * stride, start + (index - 1) * stride + lengths[index - 1]
             try:
-                if index - first == 1:
-                    sock.sendto(view[begin:end], remote)
-                else:
-                    if size != self._segment:
-                        self._segment, self._control = size, _segmented(size)
-                    sock.sendmsg((view[begin:end],), self._control, 0, remote)
+                self._send_run(batch.data, begin, end, size if index - first > 1 else 0)
             except OSError as exc:
-                sent += self._not_sent(
-                    exc, batch, Segment(first, index - first, size, True), remote
-                )
+                segment = Segment(first, index - first, size, True)
+                sent += self._not_sent(exc, batch, segment, remote)
             else:
                 sent += index - first
         self._sent += sent
         return sent
+
+    def _send_run(self, data: bytearray, begin: int, end: int, segment: int) -> None:
+        """Send packets that lie without a byte between to the last remote, 0 for one packet.
+
+        Raises:
+            OSError: They were not sent.
+        """
+        if _native is not None and self._remote_name:
+            failed = _native.send(
+                self._socket.fileno(), data, begin, end, segment, self._remote_name
+            )
+            if failed:
+                raise OSError(failed, os.strerror(failed))
+        elif segment:
+            view = memoryview(data)[begin:end]
+            self._socket.sendmsg((view,), self._control, 0, self._remote)
+        else:
+            self._socket.sendto(memoryview(data)[begin:end], self._remote)
+
+    def _end_of_run(self, lengths: list[int], index: int) -> int:
+        """Return where the packets end that one send can carry; they lie without a byte between."""
+        size = lengths[index]
+        if size != self._segment:
+            self._segment, self._control = size, _segmented(size)
+            self._most = min(PACKETS_A_READ, _MOST_BYTES // size)
+        limit = min(len(lengths), index + self._most)
+        while index < limit and lengths[index] == size:
+            index += 1
+        if index < limit and lengths[index] < size:
+            index += 1
+        return index
 
     def _send_any(self, batch: PacketBatch, remote: Address) -> int:
         """Send packets that lie anywhere in the buffer."""
@@ -291,6 +322,17 @@ def open_udp(
         sock.close()
         raise
     return media
+
+
+def _name(sock: socket.socket, remote: Address) -> bytes:
+    """Write an address as the kernel wants it; empty where that takes more than its digits."""
+    if sock.family != socket.AF_INET:
+        return b""
+    try:
+        host = socket.inet_pton(socket.AF_INET, remote[0])
+    except OSError:
+        return b""
+    return struct.pack("=H", socket.AF_INET) + struct.pack("!H4s8x", remote[1], host)
 
 
 def _check_granted(poller: MediaPoller, sock: socket.socket, wanted: int) -> None:

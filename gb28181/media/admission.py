@@ -73,7 +73,7 @@ class Admission:
                 self._held = []
             return batch
         is_ours, before = source == self.source, self.ssrc
-        admitted = self._decide(batch, source, now)
+        admitted: PacketBatch | None = self._decide(batch, source, now)
         if admitted is None:
             return None
         if len(admitted) < len(batch):

@@ -528,14 +528,12 @@ class _Rewriter:
 
     def rewrite(self, batch: PacketBatch, now: float) -> None:
         """Rewrite in place; all packets of a batch are of one source, as receivers publish."""
-        fields = batch.fields
-        sequence, ticks, source = fields[2], fields[3], fields[4]
+        sequence, ticks, source = batch.first_number, batch.first_ticks, batch.ssrc
         step = (sequence - self._last_in + 0x8000 & 0xFFFF) - 0x8000
         if source != self._source or abs(step) > _JUMP:
             self._begin(source, sequence, ticks, now)
         self._last_in = batch.last_number
-        ticks = fields[len(fields) - 2]
-        self._last_out_ticks = ticks + self._timestamp_offset & 0xFFFF_FFFF
+        self._last_out_ticks = batch.last_ticks + self._timestamp_offset & 0xFFFF_FFFF
         self._next_sequence = self._last_in + self._sequence_offset + 1 & 0xFFFF
         self._last_at = now
         batch.rewrite(

@@ -1,18 +1,21 @@
 """The process that the media benchmark measures: receivers with relays, or with readers of units.
 
 Arguments: WORK MODE PORT STREAMS SECONDS SSRC0 [SINK_PORT]. WORK is ``relay`` or ``ingest``, MODE
-``udp`` or ``tcp``. ``TICK_MS`` is the gather tick, ``GROUP=1`` keeps the group of pictures,
-``PROFILE`` names a file for a profile.
+``udp`` or ``tcp``. ``TICK_MS`` is the gather tick, by default the 5 ms that ``gb28181 serve`` has;
+loop and collector are also set as there. ``GROUP=1`` keeps the group of pictures, ``PROFILE`` names
+a file for a profile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import cProfile
+import gc
 import os
 import sys
 from collections import Counter
 
+from gb28181.gateway.commandline import fast_loop
 from gb28181.media.plane import LocalMediaPlane
 from gb28181.media.receiver import Receiver
 from gb28181.media.relay import MediaSink, Relay
@@ -63,6 +66,8 @@ async def run(work: str, mode: str, port: int, streams: int, seconds: float, ssr
         await sink.start()
         sinks.append(sink)
         relays.append(Relay(receiver.batches, sink, ssrc=0x2000_0000 + index, timestamp=1000))
+    gc.freeze()  # as ``gb28181 serve`` does
+    gc.set_threshold(20_000, 20, 50)
     print("ready", build(), flush=True)
     await asyncio.sleep(seconds)
     statistics = [receiver.statistics for receiver in receivers]
@@ -83,12 +88,14 @@ def main() -> None:
     work, mode = sys.argv[1:3]
     port, streams, seconds, ssrc = (int(argument) for argument in sys.argv[3:7])
     profile = os.environ.get("PROFILE")
-    if profile:
-        profiler = cProfile.Profile()
-        profiler.runcall(asyncio.run, run(work, mode, port, streams, seconds, ssrc))
-        profiler.dump_stats(profile)
-    else:
-        asyncio.run(run(work, mode, port, streams, seconds, ssrc))
+    with asyncio.Runner(loop_factory=fast_loop()) as runner:
+        main = run(work, mode, port, streams, seconds, ssrc)
+        if profile:
+            profiler = cProfile.Profile()
+            profiler.runcall(runner.run, main)
+            profiler.dump_stats(profile)
+        else:
+            runner.run(main)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,23 @@
+"""What ``_native.c`` offers; there only in a compiled build."""
+
+Facts = tuple[bool, bool, bool, int, int, int, int, int, int]
+"""Is RTP, is plain, is a run, SSRC, timestamp (both -1 when there are several), first and last
+sequence number, first and last timestamp."""
+
+def scan(data: bytearray, start: int, stride: int, count: int, /) -> Facts: ...
+def rewrite(
+    data: bytearray,
+    start: int,
+    stride: int,
+    count: int,
+    ssrc: int,
+    sequence_offset: int,
+    timestamp_offset: int,
+    payload_type: int,
+    /,
+) -> None: ...
+def receive(headers: bytearray, most: int, descriptor: int, /) -> int: ...
+def lengths(headers: bytearray, count: int, shortest: int, longest: int, /) -> list[int] | None: ...
+def send(
+    descriptor: int, data: bytearray, begin: int, end: int, segment: int, address: bytes, /
+) -> int: ...
