@@ -101,8 +101,7 @@ def compile_modules(root: Path, modules: list[str], sources: list[str], target: 
                     "--ignore-missing-imports",
                     *modules,
                 ],
-                # One huge C file at -O2 keeps the compiler busy for many minutes.
-                opt_level="1",
+                opt_level="2",  # bearable, because each module is a C file of its own
                 debug_level="0",
                 multi_file=True,
                 target_dir=f"{scratch}/c",
