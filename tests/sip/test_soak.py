@@ -33,8 +33,9 @@ from sip.errors import SipError, TransactionTimeout
 from sip.message import Headers, Request, Response
 
 US, THEM = "192.0.2.1", "192.0.2.10"
-SETTLE = 300.0
-"""Virtual seconds after which nothing may be left: more than the longest row of timers."""
+SETTLE = 900.0
+"""Virtual seconds after which nothing may be left: more than the longest row of timers, behind what
+TCP repeats at growing intervals on a bad line."""
 
 
 class Callee:
