@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -21,6 +22,7 @@ from .shared import SharedPort
 MODES = ("udp", "tcp-passive", "tcp-active")
 """How a media end meets its peer: a UDP socket, listening, or connecting."""
 
+_SAID_FOR = 60.0
 _TAKEN = {errno.EADDRINUSE, errno.EACCES}
 
 _End = TypeVar("_End", Receiver, MediaSink, SharedPort)
@@ -95,6 +97,8 @@ class LocalMediaPlane:
         self._opening = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._second: asyncio.TimerHandle | None = None
+        self._drops: Counter[Address] = Counter()  # not said yet, by port
+        self._said_until = 0.0
 
     async def open_receiver(self, mode: str, *, host: str, shared: bool = False) -> Receiver:
         """Open the end that an offer names: bound, or listening, when this returns.
@@ -255,10 +259,26 @@ class LocalMediaPlane:
     def _each_second(self) -> None:
         """Look at what only the kernel knows, as long as there is a receiver."""
         self._second = None
-        for receiver in self._receivers:
-            receiver.look_at_drops()
+        self.look_at_drops()
         if self._receivers:
             self._second = self._loop.call_later(1.0, self._each_second)
+
+    def look_at_drops(self) -> None:
+        """Say when the kernel drops datagrams: for all ports together, and once a minute."""
+        for receiver in self._receivers:
+            drops = receiver.new_drops()
+            if drops:
+                self._drops[receiver.local] += drops
+        now = self._loop.time()
+        if self._drops and now >= self._said_until:
+            self._said_until = now + _SAID_FOR
+            (where, most), *_ = self._drops.most_common(1)
+            logger.warning(
+                "the kernel drops packets: %d of %d ports, most for %s:%d with %d; this process is "
+                "too slow or net.core.rmem_max too small", self._drops.total(), len(self._drops),
+                *where, most,
+            )  # fmt: skip
+            self._drops.clear()
 
     def _forget_receiver(self, receiver: Receiver) -> None:
         if receiver in self._receivers:

@@ -142,7 +142,7 @@ class Receiver:
         self._watch_paused = False
         self._reorder_timer: asyncio.TimerHandle | None = None
         self._report_timer: asyncio.TimerHandle | None = None
-        self._drops, self._is_dropping = 0, False
+        self._drops = 0
         self._reception: Reception | None = None
         self._packets = 0
         self._counters: Counter[str] = Counter()
@@ -217,15 +217,10 @@ class Receiver:
         self._watch_paused = paused
         self._arm_watch()
 
-    def look_at_drops(self) -> None:
-        """Say once when the kernel begins to drop datagrams. The plane calls it each second."""
-        drops = self._inputs.kernel_drops()
-        if drops > self._drops and not self._is_dropping:
-            logger.warning(
-                "the kernel drops packets for %s:%d: %d so far; this process is too slow or "
-                "net.core.rmem_max too small", *self.local, drops,
-            )  # fmt: skip
-        self._is_dropping, self._drops = drops > self._drops, drops
+    def new_drops(self) -> int:
+        """Return how many datagrams the kernel has dropped since this was asked last."""
+        before, self._drops = self._drops, self._inputs.kernel_drops()
+        return max(0, self._drops - before)
 
     def close(self, cause: BaseException | None = None) -> None:
         """End it: the last units go out, readers end, sockets close, the port goes back.

@@ -125,7 +125,8 @@ async def test_drops_of_the_kernel_are_counted_and_said_once(
             for _ in range(5000):  # the loop is held up: nobody reads meanwhile
                 sender.sendto(packet, receiver.local)
     for _ in range(3):
-        receiver.look_at_drops()
+        plane.look_at_drops()
     said = [record for record in caplog.records if "the kernel drops packets" in record.message]
     assert len(said) == 1
+    assert f"most for {HOST}:{receiver.local[1]}" in said[0].message
     await plane.close()
