@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #define HEADER 12
+#define PACK_FOURTH 0xBA
 #define UDP_SEGMENT_OPTION 103 /* linux/udp.h */
 
 static uint32_t read32(const uint8_t *p) {
@@ -65,7 +66,8 @@ static PyObject *scan(PyObject *module, PyObject *const *args, Py_ssize_t given)
   const uint8_t *p = (const uint8_t *)data.buf + n[0];
   uint32_t number = (uint32_t)(p[2] << 8 | p[3]), first = number, last = number;
   uint32_t first_ticks = read32(p + 4), ticks = first_ticks, source = read32(p + 8);
-  int is_rtp = 1, is_plain = 1, is_run = 1, is_one_time = 1, is_one_source = 1;
+  int is_rtp = 1, is_plain = 1, is_run = 1, is_one_time = 1, is_one_source = 1, is_one_type = 1;
+  uint8_t type = p[1] & 0x7F;
   for (long long i = 0; i < n[2]; i++, p += n[1]) {
     is_plain &= p[0] == 0x80;
     is_rtp &= p[0] >> 6 == 2 && !(p[1] >= 200 && p[1] <= 204);
@@ -74,22 +76,95 @@ static PyObject *scan(PyObject *module, PyObject *const *args, Py_ssize_t given)
     ticks = read32(p + 4);
     is_one_time &= ticks == first_ticks;
     is_one_source &= read32(p + 8) == source;
+    is_one_type &= (p[1] & 0x7F) == type;
   }
   PyBuffer_Release(&data);
-  PyObject *facts = PyTuple_New(9);
+  PyObject *facts = PyTuple_New(10);
   if (!facts) return NULL;
   const int flags[] = {is_rtp, is_plain, is_run};
   const long long numbers[] = {
       is_one_source ? source : -1LL, is_one_time ? first_ticks : -1LL, first, last, first_ticks,
-      ticks};
+      ticks, is_one_type ? type : -1LL};
   for (int i = 0; i < 3; i++) PyTuple_SET_ITEM(facts, i, PyBool_FromLong(flags[i]));
-  for (int i = 0; i < 6; i++) {
+  for (int i = 0; i < 7; i++) {
     PyObject *number = PyLong_FromLongLong(numbers[i]);
     if (!number) Py_CLEAR(facts);
     if (!facts) return NULL;
     PyTuple_SET_ITEM(facts, 3 + i, number);
   }
   return facts;
+}
+
+/* Where packet `index` lies: its offset and length in `place`; 0 when that is outside of the data. */
+static int find_packet(const Py_buffer *data, const long long *n, PyObject *lengths,
+                       PyObject *bounds, Py_ssize_t index, long long *place) {
+  PyObject *offset = NULL, *length = PyList_GET_ITEM(lengths, index);
+  if (bounds != Py_None) {
+    PyObject *bound = index < PyList_GET_SIZE(bounds) ? PyList_GET_ITEM(bounds, index) : NULL;
+    if (bound && PyTuple_Check(bound) && PyTuple_GET_SIZE(bound) == 2)
+      offset = PyTuple_GET_ITEM(bound, 0);
+    if (!offset) goto outside;
+  }
+  if (!PyLong_Check(length) || (offset && !PyLong_Check(offset))) goto outside;
+  place[0] = offset ? PyLong_AsLongLong(offset) : n[0] + (long long)index * n[1];
+  place[1] = PyLong_AsLongLong(length);
+  if (PyErr_Occurred()) return 0;
+  if (place[0] >= 0 && place[1] >= HEADER && place[0] <= data->len &&
+      place[1] <= data->len - place[0])
+    return 1;
+outside:
+  PyErr_SetString(PyExc_ValueError, "packets outside of the buffer");
+  return 0;
+}
+
+/* Whether a packet begins with a pack header, as far as its fourth byte tells. */
+static int seems_pack(const uint8_t *packet, long long length) {
+  return length > HEADER + 3 && packet[HEADER + 3] == PACK_FOURTH;
+}
+
+/* join(data, start, stride, lengths, bounds, first) -> payload, end, timestamp, marker */
+static PyObject *join(PyObject *module, PyObject *const *args, Py_ssize_t given) {
+  long long n[3], place[2], length = 0;
+  Py_buffer data;
+  if (expect(given, 6) || read_numbers(args + 1, 2, n) || read_numbers(args + 5, 1, n + 2))
+    return NULL;
+  if (!PyList_Check(args[3]) || (args[4] != Py_None && !PyList_Check(args[4])))
+    return PyErr_Format(PyExc_TypeError, "no lists");
+  if (PyObject_GetBuffer(args[0], &data, PyBUF_SIMPLE)) return NULL;
+  const uint8_t *bytes = data.buf, *packet = NULL;
+  Py_ssize_t count = PyList_GET_SIZE(args[3]), first = (Py_ssize_t)n[2], end = first;
+  long long size = 0, first_length = 0;
+  uint32_t ticks = 0;
+  PyObject *payload = NULL, *found = NULL;
+  if (first < 0 || first >= count) {
+    PyErr_SetString(PyExc_ValueError, "no such packet");
+    goto done;
+  }
+  for (; end < count; end++, size += length - HEADER) {
+    if (!find_packet(&data, n, args[3], args[4], end, place)) goto done;
+    const uint8_t *next = bytes + place[0];
+    if (end == first) {
+      ticks = read32(next + 4);
+      first_length = place[1];
+    } else if (packet[1] & 0x80 || read32(next + 4) != ticks ||
+               (length != first_length && seems_pack(next, place[1]))) {
+      break;
+    }
+    packet = next;
+    length = place[1];
+  }
+  int marker = packet[1] >> 7;
+  if (!(payload = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size))) goto done;
+  char *to = PyBytes_AS_STRING(payload);
+  for (Py_ssize_t index = first; index < end; index++, to += place[1] - HEADER) {
+    if (!find_packet(&data, n, args[3], args[4], index, place)) goto done;
+    memcpy(to, bytes + place[0] + HEADER, (size_t)(place[1] - HEADER));
+  }
+  found = Py_BuildValue("OnIO", payload, end, ticks, marker ? Py_True : Py_False);
+done:
+  Py_XDECREF(payload);
+  PyBuffer_Release(&data);
+  return found;
 }
 
 static int is_audio(int type) {
@@ -199,6 +274,7 @@ static PyObject *send_segments(PyObject *module, PyObject *const *args, Py_ssize
 
 static PyMethodDef methods[] = {
     {"scan", (PyCFunction)(void (*)(void))scan, METH_FASTCALL, NULL},
+    {"join", (PyCFunction)(void (*)(void))join, METH_FASTCALL, NULL},
     {"rewrite", (PyCFunction)(void (*)(void))rewrite, METH_FASTCALL, NULL},
     {"receive", (PyCFunction)(void (*)(void))receive, METH_FASTCALL, NULL},
     {"lengths", (PyCFunction)(void (*)(void))lengths, METH_FASTCALL, NULL},

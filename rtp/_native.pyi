@@ -1,10 +1,19 @@
 """What ``_native.c`` offers; there only in a compiled build."""
 
-Facts = tuple[bool, bool, bool, int, int, int, int, int, int]
+Facts = tuple[bool, bool, bool, int, int, int, int, int, int, int]
 """Is RTP, is plain, is a run, SSRC, timestamp (both -1 when there are several), first and last
-sequence number, first and last timestamp."""
+sequence number, first and last timestamp, payload type (-1 when there are several)."""
 
 def scan(data: bytearray, start: int, stride: int, count: int, /) -> Facts: ...
+def join(
+    data: bytearray,
+    start: int,
+    stride: int,
+    lengths: list[int],
+    bounds: list[tuple[int, int]] | None,
+    first: int,
+    /,
+) -> tuple[bytes, int, int, bool]: ...
 def rewrite(
     data: bytearray,
     start: int,

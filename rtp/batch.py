@@ -11,9 +11,9 @@ from .packet import HEADER_SIZE, payload_bounds
 from .strides import FIELDS, rows
 
 try:  # the compiled build
-    from ._native import rewrite, scan
+    from ._native import join, rewrite, scan
 except ImportError:
-    from .strides import rewrite, scan
+    from .strides import join, rewrite, scan
 
 PACK_START: Final = b"\x00\x00\x01\xba"
 _HEAD: Final = struct.Struct("!BBHII")
@@ -83,6 +83,7 @@ class PacketBatch:
     _last_number = 0
     _first_ticks = 0
     _last_ticks = 0
+    _payload_type = -1
 
     def __init__(
         self,
@@ -171,6 +172,13 @@ class PacketBatch:
         return self._timestamp
 
     @property
+    def payload_type(self) -> int:
+        """The payload type of all packets; -1 when they have several, or there is none."""
+        if not self._is_read:
+            self._read()
+        return self._payload_type
+
+    @property
     def first_number(self) -> int:
         """The sequence number of the first packet."""
         if not self._is_read:
@@ -207,9 +215,10 @@ class PacketBatch:
         (
             self._is_rtp, self._is_plain, self._is_run, self._ssrc, self._timestamp,
             self._first_number, self._last_number, self._first_ticks, self._last_ticks,
+            self._payload_type,
         ) = scan(self.data, self.start, self.stride or HEADER_SIZE, even or 1)  # fmt: skip
         for index in range(even or 1, count):
-            is_rtp, is_plain, _, ssrc, ticks, number, _, _, _ = scan(
+            is_rtp, is_plain, _, ssrc, ticks, number, _, _, _, kind = scan(
                 self.data, self.bounds[index][0], HEADER_SIZE, 1
             )
             self._is_rtp = self._is_rtp and is_rtp
@@ -219,12 +228,25 @@ class PacketBatch:
                 self._ssrc = -1
             if ticks != self._timestamp:
                 self._timestamp = -1
+            if kind != self._payload_type:
+                self._payload_type = -1
             self._last_number, self._last_ticks = number, ticks
 
     def packets(self) -> list[memoryview]:
         """Return a view of each packet; none may outlive a rewrite."""
         view = memoryview(self.data)
         return [view[offset : offset + length] for offset, length in self.bounds]
+
+    def join(self, first: int) -> tuple[bytes, int, int, bool]:
+        """Put the payloads of one frame's packets together, from packet ``first`` on.
+
+        They have one timestamp, and none but the last a marker. A pack header behind a packet of
+        another size than the first begins a part of its own. For a batch that ``is_plain``.
+
+        Returns:
+            The bytes, the index behind the last packet taken, its timestamp, and its marker.
+        """
+        return join(self.data, self.start, self.stride, self.lengths, self._bounds, first)
 
     def copy(self) -> PacketBatch:
         """Return a batch of its own buffer, for a further target or for later."""
@@ -274,7 +296,7 @@ class PacketBatch:
             other._heads, other._is_read = self._heads, True
             other._is_rtp, other._is_plain = self._is_rtp, self._is_plain
             other._is_run, other._ssrc = self._is_run, self._ssrc
-            other._timestamp = self._timestamp
+            other._timestamp, other._payload_type = self._timestamp, self._payload_type
             other._first_number, other._last_number = self._first_number, self._last_number
             other._first_ticks, other._last_ticks = self._first_ticks, self._last_ticks
         return other

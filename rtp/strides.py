@@ -13,9 +13,12 @@ from .packet import HEADER_SIZE, RTCP_TYPES
 
 FIELDS: Final = 5
 """Fields of a fixed header: the first two bytes, sequence number, timestamp, SSRC."""
-Facts = tuple[bool, bool, bool, int, int, int, int, int, int]
+Facts = tuple[bool, bool, bool, int, int, int, int, int, int, int]
 """Is RTP, is plain, is a run, SSRC, timestamp (both -1 when there are several), first and last
-sequence number, first and last timestamp."""
+sequence number, first and last timestamp, payload type (-1 when there are several)."""
+_HEAD: Final = struct.Struct("!BBHII")
+_FOURTH: Final = HEADER_SIZE + 3
+_PACK: Final = 0xBA
 _REST: Final = struct.Struct("!BHII")
 _STRIDED_FROM: Final = 6  # below this many packets the slices cost more than they save
 _MOST: Final = 256
@@ -31,10 +34,12 @@ def scan(data: bytearray, start: int, stride: int, count: int, /) -> Facts:
     fields = rows(stride, count).unpack_from(data, start)
     numbers, ticks, sources = fields[2::FIELDS], fields[3::FIELDS], fields[4::FIELDS]
     versions, first = fields[0::FIELDS], numbers[0]
+    seconds = fields[1::FIELDS]
+    kind = seconds[0] & 0x7F
     is_plain = versions.count(0x80) == count
     is_second = is_plain or (min(versions) >= 0x80 and max(versions) < 0xC0)
     return (
-        is_second and RTCP_TYPES.isdisjoint(fields[1::FIELDS]),
+        is_second and RTCP_TYPES.isdisjoint(seconds),
         is_plain,
         numbers == tuple(range(first, first + count)),
         sources[0] if sources.count(sources[0]) == count else -1,
@@ -43,7 +48,42 @@ def scan(data: bytearray, start: int, stride: int, count: int, /) -> Facts:
         numbers[-1],
         ticks[0],
         ticks[-1],
+        kind if seconds.count(kind) + seconds.count(kind | 0x80) == count else -1,
     )
+
+
+def join(
+    data: bytearray,
+    start: int,
+    stride: int,
+    lengths: list[int],
+    bounds: list[tuple[int, int]] | None,
+    first: int,
+    /,
+) -> tuple[bytes, int, int, bool]:
+    """Put the payloads of a frame's packets together; as ``PacketBatch.join``.
+
+    Without ``bounds`` the packets lie ``stride`` apart from ``start`` on.
+    """
+    view, pieces = memoryview(data), []
+    second, ticks, index, count = 0, 0, first, len(lengths)
+    while index < count:
+        length = lengths[index]
+        offset = start + index * stride if bounds is None else bounds[index][0]
+        _, following, _, stamp, _ = _HEAD.unpack_from(data, offset)
+        if index == first:
+            ticks = stamp
+        elif (
+            second >= 0x80
+            or stamp != ticks
+            # A pack behind a packet that is cut short is to be seen as one.
+            or (lengths[index - 1] != lengths[first] and _seems_pack(data, offset, length))
+        ):
+            break
+        pieces.append(view[offset + HEADER_SIZE : offset + length])
+        second = following
+        index += 1
+    return b"".join(pieces), index, ticks, second >= 0x80
 
 
 def rewrite(
@@ -88,6 +128,11 @@ def rewrite(
 def rows(stride: int, count: int) -> struct.Struct:
     """The fixed headers of ``count`` packets, ``stride`` bytes apart."""
     return struct.Struct("!" + f"BBHII{stride - HEADER_SIZE}x" * (count - 1) + "BBHII")
+
+
+def _seems_pack(data: bytearray, offset: int, length: int) -> bool:
+    """Whether a payload begins with a pack header, as far as its fourth byte tells."""
+    return length > _FOURTH and data[offset + _FOURTH] == _PACK
 
 
 def _retype(

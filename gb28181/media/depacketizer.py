@@ -21,7 +21,7 @@ from rtp.errors import RtpError
 from rtp.mpegps.demuxer import PsDemuxer
 from rtp.mpegts import TsDemuxer, is_transport
 from rtp.nal import nal_type, parameter_sets, picture_size
-from rtp.packet import HEADER_SIZE, RtpPacket, parse
+from rtp.packet import RtpPacket, parse
 from rtp.reorder import ReorderBuffer
 
 _AAC_TYPE: Final = 102
@@ -31,8 +31,6 @@ _PRIVATE: Final = {
     b"IMKH": "Hikvision's private stream (IMKH)",
     b"DHAV": "Dahua's private stream (DHAV)",
 }
-_FOURTH: Final = HEADER_SIZE + 3
-_PACK: Final = PACK_START[3]
 _EARLY: Final = 8
 """Packets kept until the form is known: what comes before the sequence set belongs to it."""
 _UNKNOWN_AFTER: Final = 500
@@ -72,7 +70,6 @@ class Depacketizer:
         self._demuxer: PsDemuxer | TsDemuxer | NalDepacketizer = PsDemuxer(may_jump=may_jump)
         self._audio: dict[int, SoundDepacketizer | AacDepacketizer] = {}
         self._types: frozenset[int] = frozenset()  # payload types of the stream
-        self._seconds: frozenset[int] = frozenset()  # the same, with and without marker
         self._beside: dict[int, _Numbers] = {}
         self._others: Counter[str] = Counter()
         self._make_order = partial(ReorderBuffer, wait=0.0) if ordered else ReorderBuffer
@@ -101,17 +98,16 @@ class Depacketizer:
 
     def push(self, batch: PacketBatch, now: float) -> list[AccessUnit]:
         """Take admitted packets; return the units they complete."""
-        heads = batch.heads
-        if (
-            batch.bounds
+        if (  # the usual case
+            batch.is_run
             and batch.is_plain
             and self.form is Form.PS
-            and self._seconds.issuperset(heads.seconds)
-            and batch.is_run
-            and self._reorder.pass_run(heads.numbers[0], len(heads.numbers))
+            and batch.payload_type in self._types
+            and self._reorder.pass_run(batch.first_number, len(batch.lengths))
         ):
-            return self._marked(self._push_run(batch))
-        units: list[AccessUnit] = []
+            units = self._push_run(batch)
+            return self._marked(units) if self._is_first else units
+        units = []
         for data in batch.packets():
             try:
                 packet = parse(data)
@@ -145,35 +141,13 @@ class Depacketizer:
 
     def _push_run(self, batch: PacketBatch) -> list[AccessUnit]:
         """Take packets in order without a gap: those of a frame at once."""
-        heads, data = batch.heads, memoryview(batch.data)
-        bounds, lengths = batch.bounds, batch.lengths
-        seconds, ticks = heads.seconds, heads.ticks
+        demuxer = self._demuxer
+        assert isinstance(demuxer, PsDemuxer)
         units: list[AccessUnit] = []
-        first, count = 0, len(bounds)
-        push = self._demuxer.push
-        while first < count:
-            timestamp, end = ticks[first], first
-            while (
-                seconds[end] < 0x80
-                and end + 1 < count
-                and ticks[end + 1] == timestamp
-                # A pack behind a packet that is cut short is to be seen as one.
-                and (
-                    lengths[end] == lengths[first]
-                    or lengths[end + 1] <= _FOURTH
-                    or data[bounds[end + 1][0] + _FOURTH] != _PACK
-                )
-            ):
-                end += 1
-            end += 1
-            payload = b"".join(
-                [
-                    data[offset + HEADER_SIZE : offset + length]
-                    for offset, length in bounds[first:end]
-                ]
-            )
-            units += push(payload, timestamp=timestamp, marker=seconds[end - 1] >= 0x80)
-            first = end
+        end, count = 0, len(batch.lengths)
+        while end < count:
+            payload, end, ticks, is_last = batch.join(end)
+            units += demuxer.push(payload, timestamp=ticks, marker=is_last)
         return units
 
     def poll(self, now: float) -> list[AccessUnit]:
@@ -224,7 +198,7 @@ class Depacketizer:
             self._demuxer = PsDemuxer(may_jump=self._may_jump)
             self._settle(Form.PS, kind)
         elif head == PACK_START:
-            self._add_type(kind)
+            self._types |= {kind}
         elif kind in _SOUND_TYPES:
             return False
         elif self.form is Form.UNKNOWN:
@@ -236,12 +210,7 @@ class Depacketizer:
         self.form = form
         if form is not Form.H265 and form is not Form.H264:
             self._early.clear()
-        self._types = self._seconds = frozenset()
-        self._add_type(kind)
-
-    def _add_type(self, kind: int) -> None:
-        self._types |= {kind}
-        self._seconds |= {kind, kind | 0x80}
+        self._types = frozenset((kind,))
 
     def _tell(self, packet: RtpPacket) -> None:
         """Look what the payload is."""

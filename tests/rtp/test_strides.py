@@ -55,6 +55,7 @@ def test_facts_are_those_of_every_packet(
         numbers[-1],
         ticks[0],
         ticks[-1],
+        kinds[0] & 0x7F if len({one & 0x7F for one in kinds}) == 1 else -1,
     )
 
 
@@ -102,3 +103,79 @@ def test_nothing_outside_of_the_buffer_is_read_or_written(
     with pytest.raises((ValueError, struct.error, MemoryError, OverflowError)):
         form.rewrite(data, *place, 1, 1, 1, -1)
     assert data == bytearray(35)
+
+
+def frames(packets: list[bytes]) -> list[tuple[bytes, int, int, bool]]:
+    """Say packet by packet what belongs together."""
+    parts: list[list[bytes]] = []
+    for packet in packets:
+        before = parts[-1] if parts else [packet]
+        is_cut = len(before[-1]) != len(before[0]) and packet[15:16] == b"\xba"
+        is_other = before[-1][4:8] != packet[4:8] or before[-1][1] >= 0x80
+        if not parts or is_cut or is_other:
+            parts.append([])
+        parts[-1].append(packet)
+    ends = itertools.accumulate(map(len, parts))
+    return [
+        (
+            b"".join(packet[12:] for packet in part),
+            end,
+            int.from_bytes(part[0][4:8], "big"),
+            part[-1][1] >= 0x80,
+        )
+        for part, end in zip(parts, ends, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("has_bounds", [False, True])
+@given(
+    packets=st.lists(
+        st.tuples(
+            st.sampled_from([96, 96, 96, 224]),
+            st.sampled_from([900, 900, 900, 0xFFFFFFFF]),
+            st.sampled_from([b"\0\0\1\xba", b"\0\0\1\xe0", b"\0\0\1", b"", b"\0\0\1\xbatail"]),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_payloads_are_joined_frame_by_frame(
+    form: ModuleType, has_bounds: bool, packets: list[tuple[int, int, bytes]]
+) -> None:
+    heads = [(0x80, second, number, ticks, 7) for number, (second, ticks, _) in enumerate(packets)]
+    stride = 20
+    data = lay(heads, 3, stride)
+    bounds = [(3 + stride * index, 12 + len(one[2])) for index, one in enumerate(packets)]
+    for (offset, length), (_, _, payload) in zip(bounds, packets, strict=True):
+        data[offset + 12 : offset + length] = payload
+    lengths, given_bounds = [length for _, length in bounds], bounds if has_bounds else None
+    found, end = [], 0
+    while end < len(packets):
+        found.append(form.join(data, 3, stride, lengths, given_bounds, end))
+        end = found[-1][1]
+    assert found == frames([bytes(data[offset : offset + length]) for offset, length in bounds])
+
+
+@pytest.mark.skipif(len(FORMS) == 1, reason="the compiled build alone looks at each bound")
+@pytest.mark.parametrize(
+    ("lengths", "bounds", "first"),
+    [
+        ([12, 12], None, 2),
+        ([12, 12], None, -1),
+        ([12, 24], None, 0),
+        ([11], None, 0),
+        ([-1], None, 0),
+        ([12, 12], [(0, 12)], 0),
+        ([12], [(-1, 12)], 0),
+        ([12], [(24, 12)], 0),
+        ([2**62], [(2**62, 2**62)], 0),
+        ([12], [7], 0),
+        ([None], None, 0),
+    ],
+)
+def test_no_payload_outside_of_the_buffer_is_joined(
+    lengths: list[int], bounds: list[tuple[int, int]] | None, first: int
+) -> None:
+    with pytest.raises(ValueError, match=r"outside of the buffer|no such packet"):
+        FORMS[-1].join(bytearray(35), 0, 12, lengths, bounds, first)
