@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from rtp.batch import PACK_START, PacketBatch
 from rtp.errors import RtpError
@@ -84,42 +83,64 @@ async def capture(
     if isinstance(receiver, RemoteReceiver):
         return Captured(path=path, **await receiver.capture(path, seconds=seconds, most=most))
     assert isinstance(receiver, Receiver)
-    loop = asyncio.get_running_loop()
-    waiting: deque[PacketBatch] = deque()
-    held = packets = left_out = 0
-
-    def take(batch: PacketBatch) -> None:
-        nonlocal held, packets, left_out
-        packets += len(batch)
-        if held + batch.size > _MOST_WAITING:
-            left_out += len(batch)
-            return
-        held += batch.size
-        waiting.append(batch.copy())
-
+    until = asyncio.get_running_loop().time() + seconds
+    waiting = _Waiting()
     for batch in current_group(receiver.batches):
-        take(batch)
-    detach = receiver.batches.attach(take)
-    file = await asyncio.to_thread(path.open, "wb")
+        waiting.take(batch)
+    detach = receiver.batches.attach(waiting.take)
     try:
-        size = await asyncio.to_thread(file.write, form.begin())
-        until, is_over = loop.time() + seconds, False
-        while not is_over:
-            left = until - loop.time()
-            await asyncio.wait({receiver.closed}, timeout=max(0.0, min(_EACH, left)))
-            is_over = receiver.is_closed or loop.time() >= until
-            batches, held = list(waiting), 0
-            waiting.clear()
-            data = b"".join(form.write(batch) for batch in batches)
-            if size + len(data) > most:
-                left_out += sum(map(len, batches))
-                break
-            size += await asyncio.to_thread(file.write, data)
-        size += await asyncio.to_thread(file.write, form.end())
+        file = await asyncio.to_thread(path.open, "wb")
+        try:
+            size = await _write(file, form, receiver, waiting, until=until, most=most)
+        finally:
+            await asyncio.shield(asyncio.to_thread(file.close))
     finally:
         detach()
-        await asyncio.shield(asyncio.to_thread(file.close))
-    return Captured(path=path, packets=packets, size=size, left_out=left_out)
+    return Captured(path=path, packets=waiting.packets, size=size, left_out=waiting.left_out)
+
+
+class _Waiting:
+    """Batches on their way to the disk."""
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.left_out = 0
+        self._batches: list[PacketBatch] = []
+        self._held = 0
+
+    def take(self, batch: PacketBatch) -> None:
+        """Keep a batch as long as there is room."""
+        self.packets += len(batch)
+        if self._held + batch.size > _MOST_WAITING:
+            self.left_out += len(batch)
+            return
+        self._held += batch.size
+        self._batches.append(batch.copy())
+
+    def give(self) -> list[PacketBatch]:
+        """Return what there is, and forget it."""
+        batches, self._batches, self._held = self._batches, [], 0
+        return batches
+
+
+async def _write(
+    file: BinaryIO, form: _Form, receiver: Receiver, waiting: _Waiting, *, until: float, most: int
+) -> int:
+    """Write what comes until the time or the stream is over; return the bytes of the file."""
+    loop = asyncio.get_running_loop()
+    size = await asyncio.to_thread(file.write, form.begin())
+    is_over = False
+    while not is_over:
+        left = until - loop.time()
+        await asyncio.wait({receiver.closed}, timeout=max(0.0, min(_EACH, left)))
+        is_over = receiver.is_closed or loop.time() >= until
+        batches = waiting.give()
+        data = b"".join(form.write(batch) for batch in batches)
+        if size + len(data) > most:
+            waiting.left_out += sum(map(len, batches))
+            break
+        size += await asyncio.to_thread(file.write, data)
+    return size + await asyncio.to_thread(file.write, form.end())
 
 
 def _form(receiver: MediaReceiver, path: Path) -> _Form:

@@ -126,3 +126,11 @@ async def test_another_kind_of_file_is_refused(receiver: Receiver, tmp_path: Pat
     with pytest.raises(ConfigError, match=r"camera\.avi: the name of a capture ends in one of"):
         await capture(receiver, tmp_path / "camera.avi")
     assert receiver.batches.is_used is False
+
+
+async def test_a_file_that_cannot_be_written_leaves_nothing_attached(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        await capture(receiver, tmp_path / "missing" / "camera.ps")
+    assert receiver.batches.is_used is False
