@@ -30,7 +30,7 @@ class OverloadLimits:
     """Tokens that a failed request costs; one of a stranger costs one until he is known by it."""
     sources: int = 65_536
     """Source addresses that are kept; the oldest is forgotten."""
-    refusals: int = 1000
+    refusals: int = 10_000
     """503s per second; what else is turned away gets no answer."""
     retry_after: int = 10
     """Seconds in the Retry-After of a 503."""

@@ -128,6 +128,7 @@ class SipSection(_Section):
     burst: float = Field(default=1000.0, ge=1)
     failure_cost: float = Field(default=5.0, ge=0)
     retry_after: int = Field(default=10, ge=1)
+    refusals: int = Field(default=10_000, ge=1)
     first_message: float = Field(default=10.0, gt=0)
     whole_message: float = Field(default=30.0, gt=0)
 
@@ -147,6 +148,7 @@ class SipSection(_Section):
             burst=self.burst,
             failure_cost=self.failure_cost,
             retry_after=self.retry_after,
+            refusals=self.refusals,
             first_message=self.first_message,
             whole_message=self.whole_message,
         )

@@ -7,7 +7,13 @@ from sip.message import Headers, Request, make_response
 from sip.overload import Dawdlers, Gate, OverloadLimits, is_offence
 
 LIMITS = OverloadLimits(
-    rate=1.0, burst=10.0, failure_cost=5.0, sources=3, first_message=10.0, whole_message=30.0
+    rate=1.0,
+    burst=10.0,
+    failure_cost=5.0,
+    sources=3,
+    first_message=10.0,
+    whole_message=30.0,
+    refusals=1000,
 )
 PEER = Flow("udp", ("192.0.2.1", 5060), ("192.0.2.10", 5060))
 TCP = Flow("tcp", ("192.0.2.1", 5060), ("192.0.2.10", 40000))
