@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from typing import TYPE_CHECKING, Protocol
 
 from rtp.transport import SocketNetwork
@@ -148,7 +147,6 @@ class Station:
             limits=self._limits,
             overload=self._overload,
             is_known=lambda flow: any(knows(flow) for knows in self.knows),
-            token=lambda: secrets.token_hex(8),
         )
         await endpoint.start()
         await self.supervisor.start()
