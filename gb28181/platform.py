@@ -12,8 +12,12 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from sip.auth import DigestServer, Ha1
-from sip.overload import DEFAULT_LIMITS, OverloadLimits
-from sip.stack import DEFAULT_STACK_LIMITS, StackLimits
+from sip.overload import (
+    DEFAULT_LIMITS,
+    DEFAULT_STACK_LIMITS,
+    OverloadLimits,
+    StackLimits,
+)
 
 from .alarms import AlarmHandler, Alarms
 from .arming import Arming

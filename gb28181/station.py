@@ -6,10 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from rtp.transport import SocketNetwork
-from sip.endpoint import SipEndpoint
+from sip.endpoint import SipEndpoint, is_foreign
 from sip.flow import Flow
-from sip.overload import DEFAULT_LIMITS, OverloadLimits
-from sip.stack import DEFAULT_STACK_LIMITS, StackLimits
+from sip.overload import (
+    DEFAULT_LIMITS,
+    DEFAULT_STACK_LIMITS,
+    OverloadLimits,
+    StackLimits,
+)
 from sip.timers import Timers
 from sip.transport import Network
 
@@ -146,6 +150,7 @@ class Station:
             tls=self._tls,
             limits=self._limits,
             overload=self._overload,
+            accepts_tag=is_foreign,  # spec 09 Q5c: initial requests of small devices have one
             is_known=lambda flow: any(knows(flow) for knows in self.knows),
         )
         await endpoint.start()

@@ -49,12 +49,12 @@ if TYPE_CHECKING:
     from .notification import Notification as Notification
     from .notification import OutgoingSubscription as OutgoingSubscription
     from .overload import OverloadLimits as OverloadLimits
+    from .overload import StackLimits as StackLimits
     from .parser import KeepAlive as KeepAlive
     from .parser import Limits as Limits
     from .parser import StreamParser as StreamParser
     from .parser import parse_datagram as parse_datagram
     from .stack import SipStack as SipStack
-    from .stack import StackLimits as StackLimits
     from .timers import Timers as Timers
     from .tls import TlsSettings as TlsSettings
     from .trace import TraceRecord as TraceRecord
@@ -93,9 +93,9 @@ _MODULES = {
         "Notification",
         "OutgoingSubscription",
     ),
-    "overload": ("OverloadLimits",),
+    "overload": ("OverloadLimits", "StackLimits"),
     "parser": ("KeepAlive", "Limits", "StreamParser", "parse_datagram"),
-    "stack": ("SipStack", "StackLimits"),
+    "stack": ("SipStack",),
     "timers": ("Timers",),
     "tls": ("TlsSettings",),
     "trace": ("TraceRecord", "TraceRing"),

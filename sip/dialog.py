@@ -1,6 +1,6 @@
 """A dialog: tags, sequence numbers, route set and remote target."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from .errors import MalformedMessage, RemoteProtocolError
@@ -10,6 +10,8 @@ from .message import Headers, Request, Response
 DialogId = tuple[str, str, str]
 """Call-ID, local tag, remote tag."""
 
+LEFT_DIALOGS = 1024
+"""Ended dialogs with a tag of the peer's choice that are remembered; the oldest is forgotten."""
 _TARGET_REFRESH = frozenset({"INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY"})
 
 
@@ -176,6 +178,40 @@ class Dialog:
         for name, value in headers:
             made.add(name, value)
         return Request(method, uri, made, body)
+
+
+class ForeignTags:
+    """Tells which requests with the To tag of no dialog that stands begin one all the same.
+
+    Small devices write a tag of their own into initial requests. What is served so becomes our
+    tag of the dialog, and with that it is remembered when the dialog ends: what still comes is
+    late then.
+
+    Source: RFC 3261 section 12.2.2.
+    """
+
+    __slots__ = ("_accepts", "_left")
+
+    def __init__(self, accepts: Callable[[str], bool] | None) -> None:
+        """Take the rule for single tags; without one nothing is served."""
+        self._accepts = accepts
+        self._left: dict[tuple[str, str], None] = {}
+
+    def leave(self, dialog: Dialog) -> None:
+        """Take the end of a dialog that a peer began."""
+        if self._accepts is None or not self._accepts(dialog.local_tag):
+            return
+        left = (dialog.call_id, dialog.local_tag)
+        self._left.pop(left, None)
+        self._left[left] = None
+        if len(self._left) > LEFT_DIALOGS:
+            del self._left[next(iter(self._left))]
+
+    def accepts(self, request: Request) -> bool:
+        """Tell whether a request is an initial one although it has a To tag."""
+        tag = request.to_tag
+        is_left = (request.call_id, tag) in self._left
+        return not is_left and self._accepts is not None and self._accepts(tag)
 
 
 def _routes(message: Request | Response) -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import ExitStack
@@ -22,9 +23,16 @@ from .notification import IncomingSubscribe as IncomingSubscribe
 from .notification import IncomingSubscription as IncomingSubscription
 from .notification import Notification as Notification
 from .notification import OutgoingSubscription as OutgoingSubscription
-from .overload import DEFAULT_LIMITS, Dawdlers, Gate, OverloadLimits
+from .overload import (
+    DEFAULT_LIMITS,
+    DEFAULT_STACK_LIMITS,
+    Dawdlers,
+    Gate,
+    OverloadLimits,
+    StackLimits,
+)
 from .sockets import Sockets
-from .stack import DEFAULT_STACK_LIMITS, DEFAULT_TIMERS, SipStack, StackLimits
+from .stack import DEFAULT_TIMERS, SipStack
 from .timers import Timers
 from .tls import TlsSettings
 from .trace import TraceRecord, make_record
@@ -38,8 +46,17 @@ VIA_ROOM = 120
 _NEEDS_A_CALL = frozenset({"INVITE", "ACK", "CANCEL"})
 
 
+_MARK = "z"
+_MADE = re.compile(f"[0-9a-f]{{16}}{_MARK}")
+
+
 class RandomTokens:
-    """Makes texts of 64 random bits, of which the system is asked for many at a time."""
+    """Makes texts of 64 random bits, of which the system is asked for many at a time.
+
+    They end with a mark, so that ``is_foreign`` knows a tag of ours even after a restart.
+
+    Source: RFC 3261 section 12.2.2, which has To tags made so that a user agent knows its own.
+    """
 
     __slots__ = ("_bits", "_place")
 
@@ -50,10 +67,15 @@ class RandomTokens:
     def __call__(self) -> str:
         """Return the next one."""
         if self._place == len(self._bits):
-            self._bits = os.urandom(1024).hex()
+            self._bits = os.urandom(1024).hex(_MARK, 8) + _MARK
             self._place = 0
-        self._place += 16
-        return self._bits[self._place - 16 : self._place]
+        self._place += 17
+        return self._bits[self._place - 17 : self._place]
+
+
+def is_foreign(tag: str) -> bool:
+    """Tell whether a tag is none that ``RandomTokens`` made, here or in another process."""
+    return _MADE.fullmatch(tag) is None
 
 
 class SipEndpoint:
@@ -77,6 +99,7 @@ class SipEndpoint:
         is_known: Callable[[Flow], bool] | None = None,
         overload: OverloadLimits = DEFAULT_LIMITS,
         limits: StackLimits = DEFAULT_STACK_LIMITS,
+        accepts_tag: Callable[[str], bool] | None = None,
     ) -> None:
         """Make an endpoint that is not open yet.
 
@@ -102,6 +125,9 @@ class SipEndpoint:
                 served under overload and never charged for. When None nobody is charged at all.
             overload: Numbers of the protection against too much.
             limits: Sizes of one message, and how much is kept at once.
+            accepts_tag: Tells of a To tag of no dialog that stands whether its INVITE or SUBSCRIBE
+                is taken as an initial one, for example ``is_foreign``; each is answered 481 when
+                None. What belongs to a dialog that has ended is answered 481 either way.
         """
         self._sockets = Sockets(
             self,
@@ -126,6 +152,7 @@ class SipEndpoint:
             limits=limits,
             subscription_identity=subscription_identity,
             counters=self.counters,
+            accepts_tag=accepts_tag,
             admission=Gate(
                 overload,
                 high=inbox,

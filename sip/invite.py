@@ -56,6 +56,9 @@ class Core(Protocol):
     def abandon(self, key: TransactionKey, now: float) -> None:
         """Forget a client transaction."""
 
+    def dialog_over(self, dialog: Dialog) -> None:
+        """Take the end of a dialog that a peer began."""
+
     def emit(self, event: Event) -> None:
         """Report to our user."""
 
@@ -298,6 +301,10 @@ class InviteUsage:
             record = self._by_peer.get((request.call_id, request.from_tag))
         return None if record is None else record.key
 
+    def has_partner(self, request: Request) -> bool:
+        """Tell whether a call with the sender stands that has another tag of ours."""
+        return (request.call_id, request.from_tag) in self._by_peer
+
     def receive_request(
         self, call: CallKey, request: Request, key: TransactionKey, flow: Flow, now: float
     ) -> None:
@@ -528,8 +535,10 @@ class InviteUsage:
         # The client transaction keeps the record until timer M: repeated 2xx still get their ACK.
         self._calls.pop(record.key, None)
         if record.dialog is not None:
-            self._by_dialog.pop(record.dialog.id[:2], None)
-            self._by_peer.pop((record.dialog.call_id, record.dialog.remote_tag), None)
+            _drop(self._by_dialog, record.dialog.id[:2], record)
+            _drop(self._by_peer, (record.dialog.call_id, record.dialog.remote_tag), record)
+            if not record.is_outgoing:
+                self._core.dialog_over(record.dialog)
         if record.invite_key is not None and not record.is_outgoing:
             self._by_transaction.pop(record.invite_key, None)
         self._core.emit(CallReleased(call=record.key))
@@ -556,6 +565,13 @@ _TIMER_STARTS: dict[CallAction, tuple[CallInput, Callable[[Timers], float]]] = {
     _A.START_NO_ACK: (_I.NO_ACK, lambda t: t.transaction),
     _A.START_GIVE_UP: (_I.GIVE_UP, lambda t: t.transaction),
 }
+
+
+def _drop(
+    records: dict[tuple[str, str], CallRecord], key: tuple[str, str], record: CallRecord
+) -> None:
+    if records.get(key) is record:  # a peer may use the same tags in a second call
+        del records[key]
 
 
 def _reason(record: CallRecord) -> str:

@@ -176,7 +176,7 @@ class Notifier:
             LocalProtocolError: It was answered before.
         """
         self._core.send_response(key, response, now)
-        dialog = self._dialog_of(request) or Dialog.of_callee(request, response)
+        dialog = self.dialog_of(request) or Dialog.of_callee(request, response)
         record = NotifierRecord(self._serial(), request, flow, dialog, self._identity(request))
         record.fields, record.answer, record.says_end = tuple(fields), answer, says_end
         record.granted = response.expires or 0
@@ -266,16 +266,41 @@ class Notifier:
         event = parse_event(request.headers.get("Event"))
         return next((r.key for r in records if is_same_event(r.event, event)), None)
 
-    def enter_dialog(self, request: Request) -> bool:
-        """Take a SUBSCRIBE with a new Event in a dialog that stands; False when there is none.
+    def dialog_of(self, request: Request) -> Dialog | None:
+        """Return the dialog that stands and that a SUBSCRIBE belongs to."""
+        records = self._by_dialog.get(_dialog_id(request)) if request.to_tag else None
+        return records[0].dialog if records else None
+
+    def receive(
+        self,
+        request: Request,
+        key: TransactionKey,
+        flow: Flow,
+        now: float,
+        *,
+        is_initial: Callable[[Request], bool],
+    ) -> bool:
+        """Take a SUBSCRIBE with a To tag; False when our user is to have it.
+
+        That is so for a new Event in a dialog that stands, and where ``is_initial`` says so of one
+        of no dialog.
 
         Raises:
             RemoteProtocolError: Its CSeq is out of order.
         """
-        dialog = self._dialog_of(request)
+        subscription = self.find(request)
+        if subscription is not None:
+            self.receive_subscribe(subscription, request, key, flow, now)
+            return True
+        dialog = self.dialog_of(request)
         if dialog is not None:
             dialog.accept(request)
-        return dialog is not None
+        elif not is_initial(request):
+            # RFC 6665 section 4.2.1.1: the peer subscribes anew then.
+            self._core.count("unknown_dialog")
+            self._core.send_response(key, make_response(request, 481), now)
+            return True
+        return False
 
     def receive_subscribe(
         self,
@@ -338,10 +363,6 @@ class Notifier:
             self._feed(record, given, now)
 
     # Within.
-
-    def _dialog_of(self, request: Request) -> Dialog | None:
-        records = self._by_dialog.get(_dialog_id(request)) if request.to_tag else None
-        return records[0].dialog if records else None
 
     def _feed(self, record: NotifierRecord, given: NotifierInput, now: float) -> bool:
         actions = record.machine.receive(given)
@@ -421,6 +442,8 @@ class Notifier:
         others = [r for r in self._by_dialog.pop(record.dialog.id, ()) if r is not record]
         if others:
             self._by_dialog[record.dialog.id] = others
+        else:
+            self._core.dialog_over(record.dialog)
         if self._by_identity.get(record.identity) is record:
             del self._by_identity[record.identity]
         if record.pending is not None:

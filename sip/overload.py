@@ -7,6 +7,8 @@ from typing import Generic, Protocol, TypeVar
 
 from .flow import Flow
 from .message import Request, Response
+from .parser import DEFAULT_LIMITS as MESSAGE_LIMITS
+from .parser import Limits
 from .timers import TimerHeap
 
 K = TypeVar("K")
@@ -47,6 +49,25 @@ class OverloadLimits:
 DEFAULT_LIMITS = OverloadLimits()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackLimits:
+    """How much a stack keeps at once; what goes beyond is answered 503."""
+
+    transactions: int = 65_536
+    """Server transactions; known peers have twice as much room. A non-INVITE one on UDP lives
+    32 s after its answer."""
+    calls: int = 8_192
+    subscriptions: int = 65_536
+    """Subscriptions of peers to us."""
+    bodies: int = 256 * 1024 * 1024
+    """Bytes of bodies that are waited for at once on connections of strangers."""
+    messages: Limits = MESSAGE_LIMITS
+    """Sizes of one message."""
+
+
+DEFAULT_STACK_LIMITS = StackLimits()
+
+
 class Admission(Protocol):
     """Who decides whether a new request outside any dialog is served: ``Gate`` is one."""
 
@@ -73,7 +94,8 @@ class Admission(Protocol):
 class Gate:
     """Decides which new requests are served, by how much waits and by who is asking.
 
-    Responses, ACK, BYE, CANCEL, requests within dialogs and those of known peers always pass.
+    BYE, CANCEL and the requests of known peers always pass; responses, ACK and the requests within
+    dialogs that stand are not asked about.
     Without ``is_known`` nobody is charged, and only the high mark counts.
     """
 
@@ -122,9 +144,7 @@ class Gate:
 
         With ``is_whole`` false its body is still to come: it is not charged for yet.
         """
-        if request.method in ALWAYS_SERVED or request.to_tag:
-            return True
-        if self.knows(flow):
+        if request.method in ALWAYS_SERVED or self.knows(flow):
             return True
         if self._waiting() >= self._high:
             self._counters["overload"] += 1

@@ -7,10 +7,10 @@ and no proxy here, and the transport is chosen by the one who names the flow.
 import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from .call import CallInput
+from .dialog import Dialog, ForeignTags
 from .errors import LocalProtocolError, MalformedMessage, RemoteProtocolError
 from .events import (
     CallKey,
@@ -32,8 +32,8 @@ from .invite import InviteUsage
 from .matching import MAGIC_COOKIE, is_client_key, response_key, server_key
 from .message import Request, Response, make_response
 from .notifier import Notifier
-from .overload import Admission, Held
-from .parser import DEFAULT_LIMITS, KeepAlive, Limits, StreamParser, is_keepalive, parse_datagram
+from .overload import DEFAULT_STACK_LIMITS, Admission, Held, StackLimits
+from .parser import KeepAlive, StreamParser, is_keepalive, parse_datagram
 from .subscriber import Subscriber
 from .subscription import NotifierInput, SubscriberInput
 from .timers import TimerHeap, Timers
@@ -47,6 +47,7 @@ from .transaction import (
 
 DEFAULT_TIMERS = Timers()
 RETRY_AFTER = 10
+UsageInput: TypeAlias = CallInput | SubscriberInput | NotifierInput
 StackTimer: TypeAlias = (
     tuple[TransactionKey, Input]
     | tuple[CallKey, CallInput]
@@ -57,25 +58,6 @@ StackTimer: TypeAlias = (
 _USUAL_HEAD = 4096
 """Bytes of a head that no real request is larger than, and that count as one transaction."""
 _DIALOG_METHODS = frozenset({"BYE", "INFO", "INVITE", "UPDATE", "PRACK"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StackLimits:
-    """How much a stack keeps at once; what goes beyond is answered 503."""
-
-    transactions: int = 65_536
-    """Server transactions; known peers have twice as much room. A non-INVITE one on UDP lives
-    32 s after its answer."""
-    calls: int = 8_192
-    subscriptions: int = 65_536
-    """Subscriptions of peers to us."""
-    bodies: int = 256 * 1024 * 1024
-    """Bytes of bodies that are waited for at once on connections of strangers."""
-    messages: Limits = DEFAULT_LIMITS
-    """Sizes of one message."""
-
-
-DEFAULT_STACK_LIMITS = StackLimits()
 
 
 class SipStack:
@@ -96,6 +78,7 @@ class SipStack:
         subscription_identity: Callable[[Request], Hashable] | None = None,
         admission: Admission | None = None,
         extensions: Collection[str] = (),
+        accepts_tag: Callable[[str], bool] | None = None,
         counters: Counter[str] | None = None,
     ) -> None:
         """Make an empty stack.
@@ -109,6 +92,8 @@ class SipStack:
                 the subscriber, the Event and the target when None.
             admission: Is asked before a new request is served, and told how it went.
             extensions: Option tags that our user serves; what requires another is answered 420.
+            accepts_tag: Tells of a To tag of no dialog that stands whether its INVITE or SUBSCRIBE
+                is taken as an initial one; each is answered 481 when None.
             counters: Where to count; a fresh one when None.
         """
         self.timers = timers
@@ -117,6 +102,7 @@ class SipStack:
         self._sent_by = sent_by
         self._limits = limits or DEFAULT_STACK_LIMITS
         self._admission = admission
+        self._foreign_tags = ForeignTags(accepts_tag)
         self._extensions = frozenset(tag.lower() for tag in extensions)
         self.on_malformed: Callable[[Flow], None] | None = None
         """Is told of each flow that brought what is no SIP message."""
@@ -304,18 +290,17 @@ class SipStack:
         """Report to our user."""
         self._events.append(event)
 
+    def dialog_over(self, dialog: Dialog) -> None:
+        """Take the end of a dialog that a peer began."""
+        self._foreign_tags.leave(dialog)
+
     def count(self, what: str) -> None:
         """Count something that is not an error."""
         self.counters[what] += 1
 
     # Within.
 
-    def _take_timer(
-        self,
-        key: int,
-        given: CallInput | SubscriberInput | NotifierInput,
-        now: float,
-    ) -> None:
+    def _take_timer(self, key: int, given: UsageInput, now: float) -> None:
         if isinstance(given, CallInput):
             self.calls.take_timer(CallKey(key), given, now)
         elif isinstance(given, SubscriberInput):
@@ -371,8 +356,11 @@ class SipStack:
         if isinstance(message, Response):
             is_wanted = response_key(message) in self._clients
         else:
-            is_wanted = server_key(message) in self._servers or admission.admits(
-                flow, message, now, is_whole=False
+            is_wanted = (
+                server_key(message) in self._servers
+                or self.calls.find(message) is not None
+                or (bool(message.to_tag) and self._is_subscribed(message))
+                or admission.admits(flow, message, now, is_whole=False)
             )
         if is_wanted and self._announced.take(flow, length):
             return True
@@ -421,6 +409,7 @@ class SipStack:
         if self._is_full(flow, request, call) or not (
             call is not None
             or self._admission is None
+            or (request.to_tag and self._is_subscribed(request))
             or self._admission.admits(flow, request, now)
         ):
             self._turn_away(flow, request, now)
@@ -433,11 +422,21 @@ class SipStack:
             kept >= 2 * most or self._admission is None or not self._admission.knows(flow)
         ):
             return True
-        if call is not None or request.to_tag:
+        if call is not None:
             return False
         if request.method == "INVITE":
             return len(self.calls) >= self._limits.calls
-        return request.method == "SUBSCRIBE" and len(self.notifier) >= self._limits.subscriptions
+        return (
+            request.method == "SUBSCRIBE"
+            and len(self.notifier) >= self._limits.subscriptions
+            and not self._is_subscribed(request)
+        )
+
+    def _is_subscribed(self, request: Request) -> bool:
+        """Tell whether a request belongs to the dialog of a subscription."""
+        if request.method == "NOTIFY":
+            return self.subscriber.find(request) is not None
+        return request.method == "SUBSCRIBE" and self.notifier.dialog_of(request) is not None
 
     def _receive_again(self, known: ServerTransaction, request: Request, now: float) -> None:
         if request.method == "ACK" and known.state is State.ACCEPTED:
@@ -490,7 +489,9 @@ class SipStack:
             self._receive_cancel(request, key, now)
         elif call is not None:
             self.calls.receive_request(call, request, key, flow, now)
-        elif request.method == "BYE" or (request.to_tag and request.method in _DIALOG_METHODS):
+        elif request.method == "BYE" or (
+            request.to_tag and request.method in _DIALOG_METHODS and not self._is_initial(request)
+        ):
             self.count("unknown_dialog")
             self.send_response(key, make_response(request, 481, to_tag=self._token()), now)
         elif request.method == "INVITE":
@@ -504,21 +505,20 @@ class SipStack:
         self, flow: Flow, request: Request, key: TransactionKey, now: float
     ) -> bool:
         if request.method == "NOTIFY":
-            ours = self.subscriber.find(request)
-            if ours is not None:
-                self.subscriber.receive_notify(ours, request, key, flow, now)
-            return ours is not None
-        if not request.to_tag:
-            return False
-        theirs = self.notifier.find(request)
-        if theirs is not None:
-            self.notifier.receive_subscribe(theirs, request, key, flow, now)
-        elif not self.notifier.enter_dialog(request):
-            # RFC 6665 section 4.2.1.1: the peer subscribes anew then.
-            self.count("unknown_dialog")
-            self.send_response(key, make_response(request, 481), now)
+            return self.subscriber.receive(request, key, flow, now)
+        return bool(request.to_tag) and self.notifier.receive(
+            request, key, flow, now, is_initial=self._is_initial
+        )
+
+    def _is_initial(self, request: Request) -> bool:
+        """Tell whether a request of no dialog that stands begins one although it has a To tag."""
+        if request.method == "INVITE":
+            is_lost = self.calls.has_partner(request)
         else:
+            is_lost = request.method != "SUBSCRIBE" or request.expires == 0
+        if is_lost or not self._foreign_tags.accepts(request):
             return False
+        self.count("foreign_to_tag")
         return True
 
     def _receive_cancel(self, request: Request, key: TransactionKey, now: float) -> None:

@@ -210,6 +210,17 @@ class Subscriber:
         event = parse_event(request.headers.get("Event"))
         return next((r.key for r in records if is_same_event(r.event, event)), None)
 
+    def receive(self, request: Request, key: TransactionKey, flow: Flow, now: float) -> bool:
+        """Take a NOTIFY; False when it belongs to no subscription of ours.
+
+        Raises:
+            RemoteProtocolError: Its CSeq is out of order.
+        """
+        subscription = self.find(request)
+        if subscription is not None:
+            self.receive_notify(subscription, request, key, flow, now)
+        return subscription is not None
+
     def receive_notify(
         self,
         subscription: SubscriptionKey,

@@ -11,9 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from sip.overload import OverloadLimits
+from sip.overload import OverloadLimits, StackLimits
 from sip.parser import Limits
-from sip.stack import StackLimits
 from sip.transport import parse_address
 
 from ..addresses import require_address

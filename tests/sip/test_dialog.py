@@ -1,8 +1,19 @@
-import pytest
+import itertools
 
-from sip.dialog import Dialog
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sip.dialog import LEFT_DIALOGS, Dialog, ForeignTags
 from sip.errors import RemoteProtocolError
-from sip.message import Headers, Request, make_response
+from sip.events import CallEnded, CallReleased, InviteReceived, RequestReceived
+from sip.flow import Flow
+from sip.message import Headers, Request, Response, make_response
+from sip.overload import StackLimits
+from sip.parser import parse_datagram
+from sip.stack import SipStack
+
+FLOW = Flow("udp", ("192.0.2.1", 5060), ("192.0.2.10", 5060))
 
 
 def invite() -> Request:
@@ -98,3 +109,181 @@ def test_strict_router_is_written_into_the_request_line() -> None:  # RFC 3261 1
 @pytest.mark.parametrize("route", ["<sip:a;lr>", "<sip:a;lr=on>", "<tel:1>", "<sip:a"])
 def test_other_hops_leave_the_request_line_to_the_target(route: str) -> None:
     assert answered(route).request("INFO").uri == "sip:cam@192.0.2.10"
+
+
+class Callee:
+    """A stack whose tags begin with ``our``, and that takes those of others as initial ones."""
+
+    def __init__(self, *, is_tolerant: bool = True, limits: StackLimits | None = None) -> None:
+        numbers = itertools.count(1)
+        self.stack = SipStack(
+            token=lambda: f"our{next(numbers)}",
+            accepts_tag=(lambda tag: not tag.startswith("our")) if is_tolerant else None,
+            limits=limits,
+        )
+        self._branches = itertools.count(1)
+
+    def take(
+        self, method: str, *, to: str, number: int = 1, call_id: str = "7", expires: int = 600
+    ) -> list[int]:
+        """Take a request; return the statuses that it is answered with."""
+        fields = [
+            ("Via", f"SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK{next(self._branches)}"),
+            ("From", "<sip:34020000001320000001@3402000000>;tag=theirs"),
+            ("To", f"<sip:34020000002000000001@3402000000>;tag={to}"),
+            ("Call-ID", call_id),
+            ("CSeq", f"{number} {method}"),
+            ("Contact", "<sip:34020000001320000001@192.0.2.10:5060>"),
+        ]
+        if method == "SUBSCRIBE":
+            fields += [("Event", "Catalog"), ("Expires", str(expires))]
+        request = Request(method, "sip:34020000002000000001@3402000000", Headers(fields))
+        self.stack.receive_data(FLOW, request.to_bytes(), 0.0)
+        return self.statuses()
+
+    def statuses(self) -> list[int]:
+        messages = [parse_datagram(data) for _, data in self.stack.outgoing()]
+        return [one.status for one in messages if isinstance(one, Response)]
+
+    def establish(self, *, to: str, call_id: str = "7") -> None:
+        """Take an INVITE, accept it, take the ACK."""
+        assert self.take("INVITE", to=to, call_id=call_id) == [100]
+        (offered,) = self.stack.events()
+        assert isinstance(offered, InviteReceived)
+        answer = make_response(offered.request, 200, to_tag="our-answer")
+        assert answer.to.tag == to
+        self.stack.calls.respond(offered.call, answer, 0.0)
+        self.take("ACK", to=to, call_id=call_id)
+        self.stack.events()
+
+    def subscribed(self, *, to: str) -> RequestReceived:
+        """Take a SUBSCRIBE that is our user's to answer."""
+        assert self.take("SUBSCRIBE", to=to) == []
+        (received,) = self.stack.events()
+        assert isinstance(received, RequestReceived)
+        return received
+
+
+def test_initial_invite_with_a_tag_of_the_peer_is_a_call_with_that_tag() -> None:  # spec 09 Q5c
+    callee = Callee()
+    callee.establish(to="early")
+    assert callee.stack.counters["foreign_to_tag"] == 1
+    assert callee.take("INFO", to="early", number=2) == []
+    (within,) = callee.stack.events()
+    assert isinstance(within, RequestReceived)
+    assert within.call is not None
+    assert callee.take("BYE", to="early", number=3) == [200]
+    assert [type(event) for event in callee.stack.events()] == [CallEnded, CallReleased]
+
+
+@pytest.mark.parametrize("method", ["INVITE", "SUBSCRIBE"])
+def test_without_tolerance_a_tag_of_the_peer_is_answered_481(method: str) -> None:
+    callee = Callee(is_tolerant=False)
+    assert callee.take(method, to="early") == [481]
+    assert callee.stack.events() == []
+
+
+@pytest.mark.parametrize("method", ["INVITE", "SUBSCRIBE"])
+def test_tag_of_ours_of_no_dialog_is_answered_481(method: str) -> None:  # RFC 3261 12.2.2
+    callee = Callee()
+    assert callee.take(method, to="our-of-the-day-before") == [481]
+    assert callee.stack.events() == []
+
+
+@pytest.mark.parametrize("method", ["BYE", "INFO", "UPDATE", "PRACK"])
+def test_no_other_request_begins_a_dialog(method: str) -> None:
+    callee = Callee()
+    assert callee.take(method, to="early") == [481]
+    assert callee.stack.events() == []
+
+
+def test_reinvite_after_the_bye_is_no_new_call_whoever_chose_the_tag() -> None:
+    callee = Callee()
+    callee.establish(to="early")
+    assert callee.take("BYE", to="early", number=2) == [200]
+    callee.stack.events()
+    assert callee.take("INVITE", to="early", number=3) == [481]
+    assert callee.stack.events() == []
+
+
+def test_next_call_may_have_the_same_tag_of_the_peer() -> None:
+    callee = Callee()
+    callee.establish(to="early")
+    callee.establish(to="early", call_id="8")
+    assert callee.take("BYE", to="early", number=2) == [200]
+    callee.stack.events()
+    callee.establish(to="early", call_id="9")
+    assert len(callee.stack.calls) == 2
+
+
+def test_reinvite_that_lost_our_tag_is_no_second_call() -> None:
+    callee = Callee()
+    callee.establish(to="early")
+    assert callee.take("INVITE", to="other", number=2) == [481]
+    assert len(callee.stack.calls) == 1
+
+
+def test_two_calls_under_one_name_do_not_end_each_other() -> None:
+    callee = Callee()
+    for number in (1, 2):
+        assert callee.take("INVITE", to="early", number=number) == [100]
+    first, second = callee.stack.events()
+    for offered in (first, second):
+        assert isinstance(offered, InviteReceived)
+        callee.stack.calls.respond(offered.call, make_response(offered.request, 200), 0.0)
+    assert isinstance(first, InviteReceived)
+    callee.stack.calls.bye(first.call, 0.0)
+    callee.stack.handle_timeout(40.0)
+    callee.stack.outgoing(), callee.stack.events()
+    assert callee.take("BYE", to="early", number=3) == [200]
+
+
+def test_subscription_with_a_tag_of_the_peer_stands_and_is_refreshed() -> None:
+    callee = Callee()
+    received = callee.subscribed(to="early")
+    answer = make_response(received.request, 200, headers=[("Expires", "600")])
+    key = callee.stack.notifier.accept(received.key, received.request, answer, FLOW, 0.0)
+    assert callee.statuses() == [200]
+    assert callee.take("SUBSCRIBE", to="early", number=2) == [200]
+    callee.stack.events()
+    callee.stack.notifier.terminate(key, 1.0)
+    callee.stack.handle_timeout(40.0)
+    callee.stack.outgoing(), callee.stack.events()
+    assert len(callee.stack.notifier) == 0
+    assert callee.take("SUBSCRIBE", to="early", number=3) == [481]  # RFC 6665 4.2.1.1
+
+
+def test_end_of_a_subscription_that_nobody_knows_is_answered_481() -> None:
+    callee = Callee()
+    assert callee.take("SUBSCRIBE", to="early", expires=0) == [481]
+
+
+def test_tag_of_the_peer_does_not_open_a_full_stack() -> None:
+    callee = Callee(limits=StackLimits(calls=1, subscriptions=0))
+    callee.establish(to="early")
+    assert callee.take("INVITE", to="early", call_id="8") == [503]
+    assert callee.take("SUBSCRIBE", to="early", call_id="9") == [503]
+
+
+@settings(max_examples=10)
+@given(st.lists(st.integers(0, 2 * LEFT_DIALOGS), max_size=50))
+def test_memory_of_ended_dialogs_is_bounded_and_knows_the_last(ended: list[int]) -> None:
+    tags = ForeignTags(lambda tag: tag == "early")
+    for number in [*range(LEFT_DIALOGS), *ended]:
+        tags.leave(
+            Dialog(
+                call_id=str(number),
+                local_party="<sip:a>;tag=early",
+                remote_party="<sip:b>",
+                remote_target="sip:b",
+            )
+        )
+    last = [*range(LEFT_DIALOGS), *ended][-1]
+    assert not tags.accepts(late(str(last)))
+    known = [not tags.accepts(late(str(n))) for n in range(2 * LEFT_DIALOGS + 1)]
+    assert sum(known) == LEFT_DIALOGS
+
+
+def late(call_id: str) -> Request:
+    fields = [("Call-ID", call_id), ("To", "<sip:a>;tag=early")]
+    return Request("INVITE", "sip:a", Headers(fields))

@@ -7,7 +7,7 @@ import pytest
 
 from gb28181.testing.clock import VirtualClock
 from gb28181.testing.network import SimulatedNetwork
-from sip.endpoint import IncomingInvite, IncomingRequest, RandomTokens, SipEndpoint
+from sip.endpoint import IncomingInvite, IncomingRequest, RandomTokens, SipEndpoint, is_foreign
 from sip.errors import (
     CallCancelled,
     CallRejected,
@@ -18,9 +18,8 @@ from sip.errors import (
 )
 from sip.flow import Flow
 from sip.message import Headers, Request
-from sip.overload import OverloadLimits
+from sip.overload import DEFAULT_STACK_LIMITS, OverloadLimits, StackLimits
 from sip.parser import Limits
-from sip.stack import DEFAULT_STACK_LIMITS, StackLimits
 from sip.timers import Timers
 
 FAST = Timers(t1=0.02, t2=0.08, t4=0.1, wait_d=0.5)
@@ -568,4 +567,10 @@ def test_random_tokens_do_not_repeat() -> None:
     token = RandomTokens()
     made = [token() for _ in range(1000)]
     assert len(set(made)) == 1000
-    assert {len(one) for one in made} == {16}
+    assert {len(one) for one in made} == {17}
+    assert not any(is_foreign(one) for one in made)
+
+
+@pytest.mark.parametrize("tag", ["", "early", "0123456789abcdef", "0123456789ABCDEFz", "9" * 17])
+def test_tags_of_others_are_told_from_ours(tag: str) -> None:  # RFC 3261 12.2.2
+    assert is_foreign(tag)

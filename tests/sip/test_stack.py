@@ -19,8 +19,9 @@ from sip.events import (
 )
 from sip.flow import Flow
 from sip.message import Headers, Request, Response, make_response
+from sip.overload import StackLimits
 from sip.parser import parse_datagram
-from sip.stack import SipStack, StackLimits
+from sip.stack import SipStack
 
 UDP = Flow("udp", ("192.0.2.1", 5060), ("192.0.2.10", 5062))
 TCP = Flow("tcp", ("192.0.2.1", 5060), ("192.0.2.10", 40000))

@@ -20,8 +20,9 @@ from sip.events import (
 )
 from sip.flow import Flow
 from sip.message import Headers, Request, Response, make_response
+from sip.overload import StackLimits
 from sip.parser import parse_datagram
-from sip.stack import SipStack, StackLimits
+from sip.stack import SipStack
 from sip.subscription import (
     NOTIFIER,
     SUBSCRIBER,

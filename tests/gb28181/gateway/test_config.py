@@ -9,9 +9,8 @@ import pytest
 from gb28181.errors import ConfigError
 from gb28181.gateway.config import Config, load, write_default
 from gb28181.gateway.process import Gateway
-from sip.overload import OverloadLimits
+from sip.overload import OverloadLimits, StackLimits
 from sip.parser import Limits
-from sip.stack import StackLimits
 
 MINIMAL = '[platform]\nid = "34020000002000000001"\npassword = "x"\n'
 

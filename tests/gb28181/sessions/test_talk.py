@@ -291,6 +291,18 @@ async def test_nobody_is_spoken_to_who_was_not_called(gb: Simulation) -> None:
     assert gb.leaks() == []
 
 
+async def test_an_invite_with_an_early_to_tag_is_heard(gb: Simulation) -> None:  # spec 09 Q5c
+    platform = await gb.platform()
+    camera = await gb.device("tp-link")
+    await gb.until(CatalogChanged)
+    async with platform.channel(camera.channels[0]).broadcast(ToneSource()) as cast:
+        await gb.advance(1)
+        assert [one.is_flowing for one in cast.speakers.values()] == [True]
+    assert platform.station.endpoint.counters["foreign_to_tag"] == 1
+    await gb.advance(40)
+    assert gb.leaks() == []
+
+
 async def test_a_loudspeaker_that_hangs_up_is_told_apart(gb: Simulation) -> None:
     platform = await gb.platform()
     camera = await gb.device()
