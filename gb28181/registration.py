@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from sip.auth import answer
 from sip.errors import LocalProtocolError, SipError, UnsupportedChallenge
-from sip.headers import NameAddr, parse_challenge
+from sip.headers import NameAddr
 from sip.machine import Machine
 from sip.message import Headers, Request, Response, granted
 
 from .edition import Edition
+from .proofs import CHALLENGES, Proofs
 
 # Spec 02 section 3.3, decision: at most five hops, no revisits.
 MAX_HOPS = 5
-# A challenge with a fresh nonce is answered once more; then the password is taken to be wrong.
-MAX_ANSWERS = 2
 # A transaction lives 32 s (RFC 3261 timer F); an attempt that nobody reports on ends after this,
 # so that the registration goes on whatever its caller forgets.
 ATTEMPT = 40.0
@@ -233,8 +231,7 @@ class Registration:
         self._domain = config.domain
         self._visited: list[str] = []
         self._pending: Request | None = None
-        self._answers = 0
-        self._answered_nonces: list[str] = []
+        self._proofs = Proofs()
         self._response: Response | None = None
         self._offered: int | None = None
         self._least = 0
@@ -363,9 +360,9 @@ class Registration:
 
     def _judge(self, response: Response, now: float) -> tuple[Input, float, str]:
         said = f"the server answered {response.status} {response.reason}".rstrip()
-        if response.status == 401:
+        if response.status in CHALLENGES:
             return self._judge_challenge(response, now)
-        self._answers, self._answered_nonces = 0, []
+        self._proofs.clear()
         self._pending = None
         if response.status < 300:
             return self._judge_success(response, now, said)
@@ -379,9 +376,10 @@ class Registration:
 
     def _judge_challenge(self, response: Response, now: float) -> tuple[Input, float, str]:
         """A nonce that we have answered already means that the password is wrong (spec 02 3.1)."""
-        if self._answers >= MAX_ANSWERS or set(_nonces(response)) & set(self._answered_nonces):
+        fault = self._proofs.take(response)
+        if fault:
             self._pending = None
-            return Input.REFUSED, now, "the server does not accept our password"
+            return Input.REFUSED, now, fault
         return Input.CHALLENGED, now, "challenged"
 
     def _judge_success(self, response: Response, now: float, said: str) -> tuple[Input, float, str]:
@@ -453,11 +451,11 @@ class Registration:
             case Step.NEW_SERIES:
                 # A Call-ID for each series: some servers refuse a first REGISTER with a known one.
                 self._call_id, self._tag, self._cseq = self._token(), self._token(), 0
-                self._answers, self._answered_nonces = 0, []
+                self._proofs.clear()
             case Step.GO_HOME:
                 self._go_home()
             case Step.SEND:
-                self._answers, self._answered_nonces = 0, []
+                self._proofs.clear()
                 self._send(now)
             case Step.ANSWER_CHALLENGE:
                 self._answer(now)
@@ -517,7 +515,7 @@ class Registration:
         self._expires_at = now + self.granted
         self._refresh_at = now + refresh_after(self.granted)
 
-    def _send(self, now: float, authorization: str | None = None) -> None:
+    def _send(self, now: float, credentials: Iterable[tuple[str, str]] = ()) -> None:
         self._cseq += 1
         expires = 0 if self.state is RegistrationState.UNREGISTERING else self._expires
         own = f"<sip:{self.config.device_id}@{self.config.domain}>"
@@ -531,8 +529,8 @@ class Registration:
         )
         if self.config.contact:
             headers.add("Contact", self.config.contact)
-        if authorization is not None:
-            headers.add("Authorization", authorization)
+        for name, value in credentials:
+            headers.add(name, value)
         headers.add("Expires", str(expires))
         if self.config.edition is Edition.GB2022:
             headers.add("X-GB-Ver", self.config.edition.version)  # 2022 Annex I
@@ -544,10 +542,8 @@ class Registration:
         return f"sip:{self.server_id}@{self._domain}"
 
     def _answer(self, now: float) -> None:
-        assert self._response is not None
         try:
-            authorization = answer(
-                self._response.headers.get_all("WWW-Authenticate"),
+            credentials = self._proofs.fields(
                 username=self.config.username or self.config.device_id,
                 password=self.config.password,
                 method="REGISTER",
@@ -558,9 +554,7 @@ class Registration:
             self._pending = None
             self._walk(Input.REFUSED, now, f"the challenge cannot be answered: {exc}")
             return
-        self._answers += 1
-        self._answered_nonces = _nonces(self._response)
-        self._send(now, authorization)
+        self._send(now, credentials)
 
 
 def refresh_after(granted: float) -> float:
@@ -574,16 +568,6 @@ def refresh_after(granted: float) -> float:
 def _least(response: Response) -> int:
     text = (response.headers.get("Min-Expires") or "").strip()
     return int(text) if text.isdecimal() and len(text) < 8 and int(text) <= MAX_EXPIRES else 0
-
-
-def _nonces(response: Response) -> list[str]:
-    nonces = []
-    for value in response.headers.get_all("WWW-Authenticate"):
-        try:
-            nonces.append(parse_challenge(value).nonce)
-        except SipError:
-            continue  # the answer names what is wrong with it
-    return nonces
 
 
 def _target(contact: NameAddr, current: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from sip.auth import answer
+from sip.conversation import Fields
 from sip.endpoint import IncomingInvite, SipEndpoint
 from sip.message import Headers, Request, Response
 
@@ -13,6 +13,7 @@ from ..edition import Edition
 from ..manscdp.catalog import CatalogItem, CatalogQuery, CatalogResponse
 from ..manscdp.codec import CONTENT_TYPE, decode, encode
 from ..media.answer import HISTORY, LIVE, answer_to, judge_offer
+from ..proofs import CHALLENGES, Proofs
 from ..ssrc import Ssrc
 from ..supervisor import Supervisor
 
@@ -71,17 +72,19 @@ class ScriptedDevice:
     async def register(self, *, expires: int = 3600, password: str | None = None) -> Response:
         """Register with a digest; return the final response."""
         call_id = self.endpoint.new_call_id()
-        response = await self._send_register(call_id, 1, expires, None)
-        if response.status == 401:
-            credentials = answer(
-                response.headers.get_all("WWW-Authenticate"),
+        response = await self._send_register(call_id, 1, expires, ())
+        proofs = Proofs()
+        for number in range(2, 4):
+            if response.status not in CHALLENGES or proofs.take(response):
+                break
+            credentials = proofs.fields(
                 username=self.id,
                 password=self._password if password is None else password,
                 method="REGISTER",
                 uri=self._uri,
                 cnonce=secrets.token_hex(4),
             )
-            response = await self._send_register(call_id, 2, expires, credentials)
+            response = await self._send_register(call_id, number, expires, credentials)
         return response
 
     async def send(self, message: Message) -> int:
@@ -142,7 +145,7 @@ class ScriptedDevice:
         return [("From", f"<sip:{self.id}@{domain}>"), ("To", f"<sip:{to}@{domain}>")]
 
     async def _send_register(
-        self, call_id: str, number: int, expires: int, credentials: str | None
+        self, call_id: str, number: int, expires: int, credentials: Fields
     ) -> Response:
         headers = Headers(
             [
@@ -153,8 +156,8 @@ class ScriptedDevice:
                 ("Expires", str(expires)),
             ]
         )
-        if credentials is not None:
-            headers.add("Authorization", credentials)
+        for name, value in credentials:
+            headers.add(name, value)
         return await self.endpoint.request(Request("REGISTER", self._uri, headers), self._server)
 
     async def _serve(self) -> None:

@@ -268,6 +268,50 @@ def test_endless_fresh_nonces_end_in_a_pause() -> None:
     assert registration.state is S.BACKING_OFF
 
 
+def asked_by_proxy(request: Request, nonce: str = "p1") -> Response:
+    return reply(request, 407, ("Proxy-Authenticate", CHALLENGE.format(nonce)))
+
+
+def test_a_proxy_and_the_registrar_behind_it_are_both_answered() -> None:
+    registration = device()
+    first = sent(registration.start(0.0))
+    second = sent(registration.receive(asked_by_proxy(first), 0.0))
+    assert "Authorization" not in second.headers
+    third = sent(registration.receive(challenged(second), 0.0))
+    assert [one.cseq.number for one in (first, second, third)] == [1, 2, 3]
+    assert {one.call_id for one in (first, second, third)} == {first.call_id}
+    for name, nonce in (("Proxy-Authorization", "p1"), ("Authorization", "n1")):
+        credentials = parse_credentials(third.headers.get(name) or "")
+        assert credentials.parameters["nonce"] == nonce
+    registration.receive(reply(third, 200, ("Expires", "3600")), 0.0)
+    assert registration.registered
+
+
+def test_a_proxy_that_refuses_the_password_is_named() -> None:
+    registration = device()
+    request = sent(registration.receive(asked_by_proxy(sent(registration.start(0.0))), 0.0))
+    registration.receive(asked_by_proxy(request), 0.0)
+    assert registration.state is S.BACKING_OFF
+    assert "proxy" in registration.reason
+
+
+def test_a_challenge_by_a_proxy_is_answered_at_each_refresh() -> None:
+    registration = device()
+    request = sent(registration.receive(asked_by_proxy(sent(registration.start(0.0))), 0.0))
+    registration.receive(reply(request, 200, ("Expires", "3600")), 0.0)
+    for number in range(2, 6):
+        now = registration.next_timeout()
+        while not (
+            due := [a for a in registration.poll(now or 0.0) if isinstance(a, SendRegister)]
+        ):
+            now = registration.next_timeout()
+            registration.keepalive_answered(200, now or 0.0)
+        answered = registration.receive(asked_by_proxy(due[0].request, f"p{number}"), now or 0.0)
+        request = sent(answered)
+        registration.receive(reply(request, 200, ("Expires", "3600")), now or 0.0)
+        assert registration.registered
+
+
 def test_an_unknown_algorithm_is_an_error_without_a_second_register() -> None:
     registration = device()
     challenge = challenged(sent(registration.start(0.0)), "n", ", algorithm=ROT13")
@@ -663,7 +707,20 @@ def happen(registration: Registration, event: str, now: float) -> list[Action]:
     return happenings[event](now)
 
 
-EVENTS = ("200", "401", "403", "302", "423", "fail", "flow", "poll", "ka200", "ka403", "kafail")
+EVENTS = (
+    "200",
+    "401",
+    "407",
+    "403",
+    "302",
+    "423",
+    "fail",
+    "flow",
+    "poll",
+    "ka200",
+    "ka403",
+    "kafail",
+)
 
 
 @given(st.lists(st.sampled_from(EVENTS), max_size=40))
@@ -678,6 +735,7 @@ def test_whatever_happens_a_started_registration_has_something_to_wait_for(
         now += 50.0
         headers = {
             "401": ("WWW-Authenticate", CHALLENGE.format(number)),
+            "407": ("Proxy-Authenticate", CHALLENGE.format(number)),
             "302": ("Contact", f"<sip:{OTHER}@192.0.2.{number + 2}>"),
             "423": ("Min-Expires", str(4000 + number)),
         }.get(event, ("Expires", "600"))
