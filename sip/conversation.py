@@ -1,6 +1,7 @@
 """What an endpoint hands out: incoming requests and calls, as objects to await."""
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +11,7 @@ from .errors import CallCancelled, FlowFailed, LocalProtocolError, TransactionTi
 from .events import CallEnded, CallKey, TransactionKey
 from .flow import Flow
 from .message import Request, Response, make_response
+from .reinvite import glare_pause
 from .stack import SipStack
 
 if TYPE_CHECKING:
@@ -152,6 +154,49 @@ class Call:
         except TimeoutError as exc:
             raise TransactionTimeout(f"{method} in a call: no answer in {timeout} s") from exc
 
+    async def reinvite(
+        self,
+        *,
+        body: bytes,
+        content_type: str = "application/sdp",
+        headers: Fields = (),
+        timeout: float = 15.0,
+        fraction: Callable[[], float] = random.random,
+    ) -> Response:
+        """Change the session: send an INVITE with an offer; return its final response.
+
+        A 2xx was acknowledged. Everything else leaves the session as it was, but for 408, 481 and
+        silence, which end the call. When the peer is changing it at the same time (491), it is
+        tried again after a random wait. A caller that gives up leaves the CANCEL to the stack.
+
+        Args:
+            body: The offer.
+            content_type: Of the offer.
+            headers: Further fields.
+            timeout: Seconds for all tries together.
+            fraction: Returns a random number from 0 to 1 for each wait.
+
+        Raises:
+            LocalProtocolError: The call is not acknowledged yet, or over.
+            TransactionTimeout: No final response came.
+            FlowFailed: The flow of the call is gone.
+
+        Source: RFC 3261 section 14.1.
+        """
+        fields = [*headers, *described(content_type)]
+        if self._host.user_agent:
+            fields.append(("User-Agent", self._host.user_agent))
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    if not self._host.stack.calls.reinvites.is_pending(self.key):
+                        response = await self._send_invite(fields, body)
+                        if response.status != 491:
+                            return response
+                    await self._wait_out(fraction())
+        except TimeoutError as exc:
+            raise TransactionTimeout(f"INVITE in a call: no answer in {timeout} s") from exc
+
     async def bye(self, *, reason: str | None = None, timeout: float = 4.0) -> None:
         """End the call and wait until the peer has answered; a second time does nothing.
 
@@ -183,6 +228,19 @@ class Call:
         """Note that nothing of the call is left. For the endpoint."""
         if not self._released.done():
             self._released.set_result(None)
+
+    async def _send_invite(self, fields: Fields, body: bytes) -> Response:
+        flow = await self._host.roomy(self.flow, len(body) + HEAD_ROOM)
+        return await self._host.wait_for_response(
+            lambda now: self._host.stack.calls.reinvite(
+                self.key, now, headers=fields, body=body, flow=flow
+            )
+        )
+
+    async def _wait_out(self, fraction: float) -> None:
+        """Wait until another INVITE of the call may be over; not longer than the call lasts."""
+        pause = glare_pause(fraction, is_owner=isinstance(self, OutgoingCall))
+        await asyncio.wait([self._ended], timeout=pause)
 
     def _keep(self) -> None:
         self._dialog = self._host.stack.calls.dialog(self.key) or self._dialog
@@ -265,6 +323,8 @@ class IncomingRequest:
     ) -> None:
         """Answer, by the flow the request came in on; nothing happens when that is gone.
 
+        Nor does anything when an INVITE within a call was cancelled meanwhile.
+
         Raises:
             LocalProtocolError: It was answered before.
         """
@@ -273,8 +333,8 @@ class IncomingRequest:
         if self.call is not None and self.method == "INVITE":
             if status < 300 and "Contact" not in response.headers:
                 response.headers.add("Contact", self._host.contact(self.flow))
-            calls = self._host.stack.calls
-            calls.answer_reinvite(self.call.key, self._key, response, now)
+            reinvites = self._host.stack.calls.reinvites
+            reinvites.answer(self.call.key, self._key, response, now)
         else:
             self._host.stack.send_response(self._key, response, now)
         self._host.pump()

@@ -153,8 +153,13 @@ class Dialog:
                 reason="CSeq Out Of Order",
             )
         self.remote_sequence = number
-        if request.method in _TARGET_REFRESH and request.contact is not None:
-            self.remote_target = str(request.contact.uri)
+        if request.method in _TARGET_REFRESH:
+            self.follow(request)
+
+    def follow(self, message: Request | Response) -> None:
+        """Take a new target: from a request of the peer, or from the 2xx to one of ours."""
+        if message.contact is not None:
+            self.remote_target = str(message.contact.uri)
 
     def _make(
         self, method: str, number: int, headers: Iterable[tuple[str, str]], body: bytes

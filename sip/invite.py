@@ -1,9 +1,9 @@
 """The INVITE usage: calls from the first INVITE to the last BYE."""
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from .call import INCOMING, OUTGOING, CallAction, CallInput, CallState
+from .core import Core
 from .dialog import Dialog
 from .errors import LocalProtocolError, MalformedMessage
 from .events import (
@@ -26,6 +26,7 @@ from .flow import Flow
 from .machine import Machine
 from .matching import is_client_key, sent_method
 from .message import Request, Response, make_response
+from .reinvite import CallTimer, ReinviteInput, Reinvites
 from .timers import TimerHeap, Timers
 from .transaction import cancel_for
 
@@ -33,37 +34,6 @@ _S, _I, _A = CallState, CallInput, CallAction
 
 _NEVER_FIRST = frozenset({"ACK", "BYE", "INFO"})
 """Methods that make no sense outside a call."""
-CallTimer = tuple[CallKey, CallInput]
-
-
-class Core(Protocol):
-    """What the usage needs of its stack."""
-
-    timers: Timers
-
-    def send_request(self, request: Request, flow: Flow, now: float) -> TransactionKey:
-        """Start a client transaction."""
-
-    def send_response(self, key: TransactionKey, response: Response, now: float) -> None:
-        """Answer in a server transaction."""
-
-    def send_ack(self, request: Request, flow: Flow) -> bytes:
-        """Complete and send an ACK to a 2xx; return its bytes."""
-
-    def send_bytes(self, flow: Flow, data: bytes) -> None:
-        """Send as it is."""
-
-    def abandon(self, key: TransactionKey, now: float) -> None:
-        """Forget a client transaction."""
-
-    def dialog_over(self, dialog: Dialog) -> None:
-        """Take the end of a dialog that a peer began."""
-
-    def emit(self, event: Event) -> None:
-        """Report to our user."""
-
-    def count(self, what: str) -> None:
-        """Count something that is not an error."""
 
 
 class CallRecord:
@@ -83,8 +53,6 @@ class CallRecord:
         "key",
         "machine",
         "peer_request",
-        "reinvite_until",
-        "reinvites",
         "repeat_interval",
         "response",
         "text",
@@ -110,10 +78,6 @@ class CallRecord:
         self.bye_reason: str | None = None
         self.text = ""
         self.repeat_interval = 0.0
-        self.reinvites: dict[int, tuple[TransactionKey, Response]] = {}
-        """2xx to re-INVITEs that wait for their ACK, by CSeq number."""
-        self.reinvite_until = 0.0
-        """Until when an INVITE within the dialog may be unanswered; 0 when none is."""
 
     @property
     def is_outgoing(self) -> bool:
@@ -136,6 +100,7 @@ class InviteUsage:
         "_heap",
         "_serial",
         "_token",
+        "reinvites",
     )
 
     def __init__(self, core: Core, *, heap: TimerHeap[CallTimer], token: Callable[[], str]) -> None:
@@ -149,6 +114,7 @@ class InviteUsage:
         self._by_peer: dict[tuple[str, str], CallRecord] = {}
         """By Call-ID and the tag of the peer, for those that leave out ours."""
         self._by_transaction: dict[TransactionKey, CallRecord] = {}
+        self.reinvites = Reinvites(core, heap=heap, end=self._end)
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -241,22 +207,34 @@ class InviteUsage:
         record.response = response
         self._perform(record, record.machine.command(given), now)
 
-    def answer_reinvite(
-        self, call: CallKey, key: TransactionKey, response: Response, now: float
-    ) -> None:
-        """Answer an INVITE within the dialog; a 2xx is repeated until its ACK.
+    def reinvite(
+        self,
+        call: CallKey,
+        now: float,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        flow: Flow | None = None,
+    ) -> TransactionKey:
+        """Send an INVITE within the dialog; its final response is an event.
 
-        Source: RFC 3261 section 14.2.
+        A 2xx is acknowledged; 408, 481 and silence end the call, everything else leaves the
+        session as it was. ``body`` is the offer: there is no ACK that could bring an answer.
+        ``stack.abandon`` takes it back. What the peer sends is answered by ``reinvites``.
+
+        Raises:
+            LocalProtocolError: The call does not stand, or another INVITE of it is pending.
+
+        Source: RFC 3261 section 14.1.
         """
-        self._core.send_response(key, response, now)
-        record = self._calls.get(call)
-        if record is not None and response.status >= 200:
-            record.reinvite_until = 0.0
-        if record is not None and 200 <= response.status < 300:
-            record.reinvites[response.cseq.number] = (key, response)
-            record.repeat_interval = self._core.timers.t1
-            self._heap.arm((call, _I.REPEAT), now + record.repeat_interval)
-            self._heap.arm((call, _I.NO_ACK), now + self._core.timers.transaction)
+        record = self._known(call)
+        if record.dialog is None or record.machine.state is not _S.CONFIRMED:
+            raise LocalProtocolError("INVITE within a call that does not stand")
+        key = self.reinvites.send(
+            call, record.dialog, flow or record.flow, now, headers=headers, body=body
+        )
+        self._by_transaction[key] = record
+        return key
 
     def move(self, call: CallKey, flow: Flow) -> None:
         """Send further requests of a call over another flow: its peer came back on that one."""
@@ -325,14 +303,7 @@ class InviteUsage:
             self._feed(record, _I.PEER_BYE, now)
         elif record.machine.state in (_S.LEAVING, _S.LEAVING_UNACKNOWLEDGED, _S.ENDED):
             self._core.send_response(key, make_response(request, 481), now)
-        elif request.method == "INVITE" and now < record.reinvite_until:
-            # RFC 3261 section 14.2: one at a time; the wait is to differ from call to call.
-            wait = [("Retry-After", str(request.cseq.number % 11))]
-            self._core.send_response(key, make_response(request, 500, headers=wait), now)
-        else:
-            if request.method == "INVITE":
-                record.reinvite_until = now + self._core.timers.transaction
-                self._core.send_response(key, make_response(request, 100), now)
+        elif request.method != "INVITE" or self.reinvites.receive(call, request, key, flow, now):
             self._core.emit(RequestReceived(key=key, request=request, flow=flow, call=call))
 
     def receive_ack(self, request: Request, now: float) -> bool:
@@ -341,9 +312,7 @@ class InviteUsage:
         if call is None:
             return False
         record = self._calls[call]
-        if record.reinvites.pop(request.cseq.number, None) is not None:
-            if not record.reinvites:
-                self._stop_timers(record)
+        if self.reinvites.receive_ack(call, request.cseq.number, now):
             return True
         if record.machine.state is _S.ENDED or request.cseq.number != record.invite.cseq.number:
             return False
@@ -355,6 +324,8 @@ class InviteUsage:
         record = self._by_transaction.get(key)
         if record is not None:
             self._feed(record, _I.PEER_CANCEL, now)
+        else:
+            self.reinvites.receive_cancel(key, now)
 
     def receive_response(self, key: TransactionKey, response: Response, now: float) -> bool:
         """Take a response to a request of a call; False when our user is to have it as well."""
@@ -364,15 +335,19 @@ class InviteUsage:
         if key == record.invite_key:
             self._receive_answer(record, response, now)
             return True
+        method = sent_method(key)
+        if method == "INVITE" and self.reinvites.receive_response(key, response, now):
+            return True
         if response.status < 200:
-            return sent_method(key) == "BYE"
-        del self._by_transaction[key]
-        if sent_method(key) == "BYE":
+            return method == "BYE"
+        if method != "INVITE":  # that may have to acknowledge repetitions
+            del self._by_transaction[key]
+        if method == "BYE":
             self._feed(record, _I.BYE_DONE, now)
             return True
         if response.status in (408, 481):
             # RFC 3261 section 12.2.1.2: the dialog is gone at the other end.
-            record.text = f"{response.status} to {sent_method(key)}"
+            record.text = f"{response.status} to {method}"
             self._feed(record, _I.DEAD, now)
         return False
 
@@ -380,36 +355,33 @@ class InviteUsage:
         """Take a timeout or a lost flow; False when our user is to hear of it as well."""
         record = self._by_transaction.get(key)
         if record is None:
+            if not is_client_key(key):
+                self.reinvites.transaction_failed(key, ReinviteInput.FLOW_LOST, now)
             return sent_method(key) == "CANCEL"
         if key == record.invite_key:
             record.text = "the flow was lost" if flow_lost else "no answer to INVITE"
             self._feed(record, _I.FLOW_LOST if flow_lost else _I.TIMEOUT, now)
             return True
         del self._by_transaction[key]
-        if sent_method(key) == "BYE":
+        if sent_method(key) == "INVITE":
+            given = ReinviteInput.FLOW_LOST if flow_lost else ReinviteInput.TIMEOUT
+            self.reinvites.transaction_failed(key, given, now)
+        elif sent_method(key) == "BYE":
             self._feed(record, _I.BYE_DONE, now)
             return True
         return False
 
     def transaction_over(self, key: TransactionKey) -> None:
         """Forget a transaction that reached Terminated."""
-        self._by_transaction.pop(key, None)
+        if self._by_transaction.pop(key, None) is not None:
+            self.reinvites.transaction_over(key)
 
-    def take_timer(self, call: CallKey, given: CallInput, now: float) -> None:
+    def take_timer(self, call: CallKey, given: CallInput | ReinviteInput, now: float) -> None:
         """Take a timer of a call that fired."""
-        record = self._calls.get(call)
-        if record is None:
-            return
-        if not record.reinvites:
-            self._feed(record, given, now)
-        elif given is _I.REPEAT:
-            for key, response in record.reinvites.values():
-                self._repeat(key, response, now)
-            self._double_repeat(record, now)
-        else:
-            record.reinvites.clear()
-            record.bye_reason = None
-            self._feed(record, _I.BYE, now)
+        if isinstance(given, ReinviteInput):
+            self.reinvites.take_timer(call, given, now)
+        elif call in self._calls:
+            self._feed(self._calls[call], given, now)
 
     # Within.
 
@@ -424,6 +396,12 @@ class InviteUsage:
         if record is None:
             raise LocalProtocolError("the call is over")
         return record
+
+    def _end(self, call: CallKey, given: CallInput, text: str, now: float) -> None:
+        record = self._calls.get(call)
+        if record is not None:
+            record.text, record.bye_reason = text, None
+            self._feed(record, given, now)
 
     def _receive_answer(self, record: CallRecord, response: Response, now: float) -> None:
         answered = record.dialog
@@ -489,6 +467,7 @@ class InviteUsage:
             self._core.send_bytes(record.flow, record.ack)
 
     def _send_bye(self, record: CallRecord, now: float) -> None:
+        self.reinvites.call_over(record.key, now)
         if record.dialog is not None:
             headers = [("Reason", record.bye_reason)] if record.bye_reason else []
             bye = record.dialog.request("BYE", headers)
@@ -517,11 +496,8 @@ class InviteUsage:
 
     def _repeat_answer(self, record: CallRecord, now: float) -> None:
         if record.invite_key is not None and record.answer is not None:
-            self._repeat(record.invite_key, record.answer, now)
-
-    def _repeat(self, key: TransactionKey, response: Response, now: float) -> None:
-        self._core.count("answer_repeated")
-        self._core.send_response(key, response, now)
+            self._core.count("answer_repeated")
+            self._core.send_response(record.invite_key, record.answer, now)
 
     def _double_repeat(self, record: CallRecord, now: float) -> None:
         record.repeat_interval = min(2 * record.repeat_interval, self._core.timers.t2)
@@ -532,6 +508,7 @@ class InviteUsage:
             self._heap.cancel((record.key, given))
 
     def _release(self, record: CallRecord, now: float) -> None:
+        self.reinvites.call_over(record.key, now)
         # The client transaction keeps the record until timer M: repeated 2xx still get their ACK.
         self._calls.pop(record.key, None)
         if record.dialog is not None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from .core import Core
 from .dialog import Dialog, DialogId
 from .errors import LocalProtocolError
 from .events import (
@@ -15,7 +16,6 @@ from .events import (
     TransactionKey,
 )
 from .flow import Flow
-from .invite import Core
 from .machine import Machine
 from .message import Request, Response, make_response
 from .subscription import (

@@ -34,6 +34,7 @@ from .message import Request, Response, make_response
 from .notifier import Notifier
 from .overload import DEFAULT_STACK_LIMITS, Admission, Held, StackLimits
 from .parser import KeepAlive, StreamParser, is_keepalive, parse_datagram
+from .reinvite import CallTimer, ReinviteInput
 from .subscriber import Subscriber
 from .subscription import NotifierInput, SubscriberInput
 from .timers import TimerHeap, Timers
@@ -47,10 +48,10 @@ from .transaction import (
 
 DEFAULT_TIMERS = Timers()
 RETRY_AFTER = 10
-UsageInput: TypeAlias = CallInput | SubscriberInput | NotifierInput
+UsageInput: TypeAlias = CallInput | ReinviteInput | SubscriberInput | NotifierInput
 StackTimer: TypeAlias = (
     tuple[TransactionKey, Input]
-    | tuple[CallKey, CallInput]
+    | CallTimer
     | tuple[SubscriptionKey, SubscriberInput]
     | tuple[SubscriptionKey, NotifierInput]
 )
@@ -223,7 +224,9 @@ class SipStack:
         self._reap(transaction)
 
     def abandon(self, key: TransactionKey, now: float) -> None:
-        """Forget a request of ours whose answer nobody waits for any more."""
+        """Forget a request that nobody waits for any more; an INVITE within a call is cancelled."""
+        if self.calls.reinvites.take_back(key, now):
+            return
         transaction = self._clients.get(key)
         if transaction is not None:
             transaction.take(Input.ABANDON, now)
@@ -301,7 +304,7 @@ class SipStack:
     # Within.
 
     def _take_timer(self, key: int, given: UsageInput, now: float) -> None:
-        if isinstance(given, CallInput):
+        if isinstance(given, CallInput | ReinviteInput):
             self.calls.take_timer(CallKey(key), given, now)
         elif isinstance(given, SubscriberInput):
             self.subscriber.take_timer(SubscriptionKey(key), given, now)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
+from .core import Core
 from .dialog import Dialog
 from .errors import LocalProtocolError
 from .events import (
@@ -17,7 +18,6 @@ from .events import (
     TransactionKey,
 )
 from .flow import Flow
-from .invite import Core
 from .machine import Machine
 from .message import Request, Response, make_response
 from .subscription import (

@@ -413,7 +413,7 @@ def test_reinvite_is_delivered_and_its_200_repeated_until_the_ack() -> None:  # 
     assert isinstance(incoming, RequestReceived)
     assert incoming.call == theirs
     answer = make_response(incoming.request, 200)
-    pair.callee.calls.answer_reinvite(theirs, incoming.key, answer, 0.0)
+    pair.callee.calls.reinvites.answer(theirs, incoming.key, answer, 0.0)
     pair.run_until(1.6)
     assert pair.sent("callee", "200 INVITE")[-3:] == [0.0, 0.5, 1.5]
     pair.caller.send_ack(dialog.ack(again), pair.flow)
@@ -437,7 +437,7 @@ def test_second_reinvite_before_the_first_is_answered_is_refused_for_now() -> No
     assert (refused.response.status, refused.response.headers.get("Retry-After")) == (500, "0")
     assert pair.seen["callee"][-1] is first
     answer = make_response(first.request, 488)
-    pair.callee.calls.answer_reinvite(theirs, first.key, answer, 0.0)
+    pair.callee.calls.reinvites.answer(theirs, first.key, answer, 0.0)
     pair.caller.send_request(dialog.request("INVITE"), pair.flow, 0.0)
     pair.settle()
     third = pair.seen["callee"][-1]
