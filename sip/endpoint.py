@@ -144,6 +144,8 @@ class SipEndpoint:
         self._inbox = self._delivery.inbox
         self._calls = self._delivery.calls
         self._dawdlers = Dawdlers(overload)
+        self._patience = overload.stranger_idle
+        self._is_known = is_known
         self._token = RandomTokens() if token is None else token
         self.stack = SipStack(
             timers=timers,
@@ -168,6 +170,7 @@ class SipEndpoint:
         self._user = user
         self._flow_lost: list[Callable[[Flow], None]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
         self._armed_for = 0.0
         self._time: Callable[[], float] | None = None
         self._events: deque[Event] = deque()
@@ -456,6 +459,7 @@ class SipEndpoint:
         if not self._is_closed:
             self._dawdlers.accepted(flow, self.now())
             self._arm()
+            self._arm_sweeper()
 
     def lost(self, flow: Flow) -> None:
         """Take the end of a connection."""
@@ -479,6 +483,9 @@ class SipEndpoint:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
         self._sockets.bar()
         self._delivery.close()
 
@@ -547,6 +554,22 @@ class SipEndpoint:
         if when is not None:
             self._armed_for = when
             self._timer = asyncio.get_running_loop().call_at(when, self._on_timer)
+
+    def _arm_sweeper(self) -> None:
+        # A timer of its own, and few of its rounds: nothing is done for it with each message.
+        if self._sweeper is None and self._is_known is not None and self._dawdlers.has_accepted:
+            loop = asyncio.get_running_loop()
+            self._sweeper = loop.call_later(self._patience / 4, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        self._arm_sweeper()
+        silent = self._dawdlers.idle(self.now())
+        used = self.stack.flows_in_use() if silent else set()
+        for flow in silent:
+            if flow not in used and not (self._is_known is not None and self._is_known(flow)):
+                self.counters["idle_closed"] += 1
+                self._sockets.close_flow(flow, at_once=True)
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -257,6 +257,10 @@ class InviteUsage:
         record = self._calls.get(call)
         return None if record is None else record.flow
 
+    def flows(self) -> set[Flow]:
+        """Return where the requests of all calls go."""
+        return {record.flow for record in self._calls.values()}
+
     # What the stack hands over.
 
     def receive_invite(self, request: Request, key: TransactionKey, flow: Flow, now: float) -> None:

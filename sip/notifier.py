@@ -255,6 +255,10 @@ class Notifier:
         if record is not None:
             record.flow = flow
 
+    def flows(self) -> set[Flow]:
+        """Return where the requests of all subscriptions go."""
+        return {record.flow for record in self._records.values()}
+
     # What the stack hands over.
 
     def find(self, request: Request) -> SubscriptionKey | None:

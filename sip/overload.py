@@ -40,6 +40,9 @@ class OverloadLimits:
     """Seconds an accepted connection has for its first whole message, a TLS handshake included."""
     whole_message: float = 30.0
     """Seconds from the first to the last byte of a message on a connection."""
+    stranger_idle: float = 300.0
+    """Seconds after its last message that a connection is kept which a stranger has opened and
+    nothing is under way on, no call and no subscription; it is closed within a quarter more."""
     connections: int = 16_384
     """Connections at once, of TCP and of TLS each."""
     connections_per_source: int = 4_096
@@ -234,22 +237,38 @@ class Held(Generic[K]):
             self.total -= self._sizes.pop(key, 0)
 
 
-class Dawdlers:
-    """Watches accepted connections: half-open ones, and messages that never become whole."""
+class _Watched:
+    """What is known of one connection."""
 
-    __slots__ = ("_heap", "_limits", "_partial")
+    __slots__ = ("has_spoken", "is_accepted", "is_timed", "spoken_at")
+
+    def __init__(self, now: float, *, is_accepted: bool) -> None:
+        self.is_accepted = is_accepted
+        """The peer has opened it."""
+        self.is_timed = False
+        """A message has to become whole in time."""
+        self.has_spoken = False
+        self.spoken_at = now
+        """When its last message was whole, or when it was opened."""
+
+
+class Dawdlers:
+    """Watches connections: half-open ones, messages that never become whole, and idle ones."""
+
+    __slots__ = ("_heap", "_limits", "_watched")
 
     def __init__(self, limits: OverloadLimits = DEFAULT_LIMITS) -> None:
         self._limits = limits
         self._heap: TimerHeap[Flow] = TimerHeap()
-        self._partial: dict[Flow, bool] = {}
+        self._watched: dict[Flow, _Watched] = {}
 
     def __len__(self) -> int:
         return len(self._heap)
 
     def accepted(self, flow: Flow, now: float) -> None:
         """Take a new connection of a peer."""
-        self._partial[flow] = False
+        watched = self._watched[flow] = _Watched(now, is_accepted=True)
+        watched.is_timed = True
         self._heap.arm(flow, now + self._limits.first_message)
 
     def progressed(self, flow: Flow, messages: int, *, is_idle: bool, now: float) -> None:
@@ -261,37 +280,60 @@ class Dawdlers:
             is_idle: Whether the stream stands between two messages now.
             now: The time.
         """
-        partial = self._partial.get(flow)
-        if partial is None:
-            if not is_idle:
-                self._begin(flow, now)
-        elif partial is False and not messages:
+        watched = self._watched.get(flow)
+        if watched is None:  # one of ours
+            if is_idle:
+                return
+            watched = self._watched[flow] = _Watched(now, is_accepted=False)
+            watched.has_spoken = True
+        if messages:
+            watched.has_spoken = True
+            watched.spoken_at = now
+        elif not watched.has_spoken:
             return  # still the time of the first message; CRLF does not prolong it
-        elif is_idle:
-            self.gone(flow)
-        elif messages:
-            self._begin(flow, now)
+        if not is_idle:
+            if messages or not watched.is_timed:
+                watched.is_timed = True
+                self._heap.arm(flow, now + self._limits.whole_message)
+        elif watched.is_timed:
+            watched.is_timed = False
+            self._heap.cancel(flow)
+            if not watched.is_accepted:
+                del self._watched[flow]
 
     def gone(self, flow: Flow) -> None:
         """Forget a connection."""
-        self._partial.pop(flow, None)
+        self._watched.pop(flow, None)
         self._heap.cancel(flow)
 
     def next_timeout(self) -> float | None:
-        """Return when ``overdue`` is to be asked; None when nothing is watched."""
+        """Return when ``overdue`` is to be asked; None when nothing is timed."""
         return self._heap.next_timeout()
 
     def overdue(self, now: float) -> list[Flow]:
-        """Take out the connections whose time is over."""
+        """Take out the connections whose time for a whole message is over."""
         taken: list[Flow] = []
         while (flow := self._heap.pop_due(now)) is not None:
-            self._partial.pop(flow, None)
+            self._watched.pop(flow, None)
             taken.append(flow)
         return taken
 
-    def _begin(self, flow: Flow, now: float) -> None:
-        self._partial[flow] = True
-        self._heap.arm(flow, now + self._limits.whole_message)
+    @property
+    def has_accepted(self) -> bool:
+        """Tell whether there are connections that may turn out to be idle."""
+        return bool(self._watched)
+
+    def idle(self, now: float) -> list[Flow]:
+        """Return the connections that peers have opened and that were silent for too long.
+
+        Whether they are owed patience is for the caller to know.
+        """
+        last = now - self._limits.stranger_idle
+        return [
+            flow
+            for flow, watched in self._watched.items()
+            if watched.spoken_at <= last and watched.is_accepted and not watched.is_timed
+        ]
 
 
 def is_offence(request: Request, response: Response) -> bool:

@@ -38,13 +38,7 @@ from .reinvite import CallTimer, ReinviteInput
 from .subscriber import Subscriber
 from .subscription import NotifierInput, SubscriberInput
 from .timers import TimerHeap, Timers
-from .transaction import (
-    Action,
-    ClientTransaction,
-    Input,
-    ServerTransaction,
-    State,
-)
+from .transaction import Action, ClientTransaction, Input, ServerTransaction, State
 
 DEFAULT_TIMERS = Timers()
 RETRY_AFTER = 10
@@ -173,6 +167,11 @@ class SipStack:
         """Tell whether a connection stands between two messages."""
         parser = self._parsers.get(flow)
         return parser is None or parser.is_idle
+
+    def flows_in_use(self) -> set[Flow]:
+        """Return the connections that have a transaction, and the flows of what stands."""
+        flows = set(self._by_flow)
+        return flows.union(self.calls.flows(), self.subscriber.flows(), self.notifier.flows())
 
     def flow_lost(self, flow: Flow, now: float) -> None:
         """Take the end of a connection: its transactions fail, its calls wait for another flow."""

@@ -130,6 +130,7 @@ class SipSection(_Section):
     refusals: int = Field(default=10_000, ge=1)
     first_message: float = Field(default=10.0, gt=0)
     whole_message: float = Field(default=30.0, gt=0)
+    stranger_idle: float = Field(default=300.0, gt=0)
 
     @property
     def limits(self) -> StackLimits:
@@ -150,6 +151,7 @@ class SipSection(_Section):
             refusals=self.refusals,
             first_message=self.first_message,
             whole_message=self.whole_message,
+            stranger_idle=self.stranger_idle,
         )
 
 

@@ -205,3 +205,26 @@ def test_lost_connection_is_forgotten() -> None:
     watched.accepted(TCP, 0.0)
     watched.gone(TCP)
     assert watched.overdue(100.0) == []
+    assert watched.idle(10_000.0) == []
+    assert not watched.has_accepted
+
+
+def test_connection_is_idle_when_its_last_message_is_long_ago() -> None:
+    watched = Dawdlers(LIMITS)
+    watched.accepted(TCP, 0.0)
+    watched.progressed(TCP, 1, is_idle=True, now=5.0)
+    watched.progressed(TCP, 1, is_idle=True, now=100.0)
+    watched.progressed(TCP, 0, is_idle=True, now=350.0)  # CRLF is no message
+    assert watched.idle(399.9) == []
+    assert watched.idle(400.0) == [TCP]
+    watched.progressed(TCP, 0, is_idle=False, now=400.0)  # a message has its own time
+    assert watched.idle(410.0) == []
+
+
+def test_connection_of_ours_is_never_idle() -> None:
+    watched = Dawdlers(LIMITS)
+    watched.progressed(TCP, 1, is_idle=True, now=0.0)
+    watched.progressed(TCP, 0, is_idle=False, now=1.0)
+    watched.progressed(TCP, 1, is_idle=True, now=2.0)
+    assert watched.idle(10_000.0) == []
+    assert not watched.has_accepted

@@ -1,0 +1,202 @@
+"""Connections that peers open and then leave idle; endpoints on a simulated network."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from gb28181.testing.clock import VirtualClock
+from gb28181.testing.network import SimulatedNetwork
+from sip.endpoint import (
+    IncomingCall,
+    IncomingInvite,
+    IncomingRequest,
+    IncomingSubscribe,
+    SipEndpoint,
+)
+from sip.flow import Flow
+from sip.message import Headers, Request
+from sip.overload import OverloadLimits
+
+
+def message(method: str) -> Request:
+    return Request(method, "sip:34020000002000000001@3402000000", Headers([]))
+
+
+OPTIONS = (
+    b"OPTIONS sip:34020000002000000001@10.0.0.1 SIP/2.0\r\n"
+    b"Via: SIP/2.0/TCP 10.0.0.9;branch=z9hG4bK1\r\n"
+    b"From: <sip:a@10.0.0.9>;tag=1\r\nTo: <sip:b@10.0.0.1>\r\nCall-ID: 1\r\n"
+    b"CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+)
+
+
+@asynccontextmanager
+async def simulated(**settings: Any) -> AsyncIterator[tuple[SipEndpoint, SimulatedNetwork]]:
+    net = SimulatedNetwork(seed=1)
+    with VirtualClock():
+        server = SipEndpoint(
+            listen=("udp://:5060", "tcp://:5060"), network=net.host("10.0.0.1"), **settings
+        )
+        await server.start()
+        try:
+            yield server, net
+        finally:
+            await server.aclose()
+
+
+async def raw_connection(net: SimulatedNetwork, received: list[bytes]) -> asyncio.Transport:
+    class Client(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            received.append(bytes(data))
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            received.append(b"lost")
+
+    transport, _ = await net.host("10.0.0.9").create_connection(Client, "10.0.0.1", 5060)
+    assert isinstance(transport, asyncio.Transport)
+    return transport
+
+
+@asynccontextmanager
+async def serving(server: SipEndpoint) -> AsyncIterator[None]:
+    """Answer every request with 200."""
+
+    def ok(request: IncomingRequest) -> None:
+        request.respond(200)
+
+    task = asyncio.ensure_future(server.serve(ok))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def accepted(server: SipEndpoint) -> IncomingCall:
+    incoming = await anext(aiter(server.requests()))
+    assert isinstance(incoming, IncomingInvite)
+    return await incoming.accept()
+
+
+async def speaks_once(net: SimulatedNetwork) -> list[bytes]:
+    received: list[bytes] = []
+    (await raw_connection(net, received)).write(OPTIONS)
+    await asyncio.sleep(1)
+    assert received[0].startswith(b"SIP/2.0 200")
+    return received
+
+
+def nobody(flow: Flow) -> bool:
+    return False
+
+
+def closed(endpoint: SipEndpoint) -> int:
+    return endpoint.counters["idle_closed"]
+
+
+async def test_connection_that_a_stranger_leaves_idle_is_closed() -> None:
+    async with simulated(is_known=nobody) as (server, net), serving(server):
+        received = await speaks_once(net)
+        await asyncio.sleep(298)
+        assert b"lost" not in received
+        await asyncio.sleep(77)
+        assert received[-1] == b"lost"
+        assert closed(server) == 1
+        received = await speaks_once(net)
+        await asyncio.sleep(400)
+        assert received[-1] == b"lost"
+        assert closed(server) == 2
+
+
+async def test_blank_lines_do_not_keep_the_connection_of_a_stranger() -> None:
+    async with simulated(is_known=nobody) as (server, net), serving(server):
+        received: list[bytes] = []
+        transport = await raw_connection(net, received)
+        transport.write(OPTIONS)
+        for _ in range(40):
+            await asyncio.sleep(10)
+            transport.write(b"\r\n\r\n")
+        assert received[-1] == b"lost"
+
+
+async def test_stranger_that_goes_on_speaking_is_kept() -> None:
+    async with simulated(is_known=nobody) as (server, net), serving(server):
+        received: list[bytes] = []
+        transport = await raw_connection(net, received)
+        for number in range(10):
+            transport.write(OPTIONS.replace(b"bK1", b"bK%d" % number))
+            await asyncio.sleep(200)
+        assert b"lost" not in received
+
+
+@pytest.mark.parametrize("is_known", [None, lambda flow: True])
+async def test_connection_of_a_known_peer_may_be_idle(
+    is_known: Callable[[Flow], bool] | None,
+) -> None:
+    async with simulated(is_known=is_known) as (server, net), serving(server):
+        received = await speaks_once(net)
+        await asyncio.sleep(10_000)
+        assert b"lost" not in received
+
+
+async def test_connection_with_a_call_and_one_of_ours_may_be_idle() -> None:
+    async with simulated(is_known=nobody) as (server, net), asyncio.TaskGroup() as group:
+        client = SipEndpoint(listen=("tcp://:5060",), network=net.host("10.0.0.9"), is_known=nobody)
+        await client.start()
+        calling = group.create_task(client.invite(message("INVITE"), "tcp://10.0.0.1:5060"))
+        accepting = group.create_task(accepted(server))
+        call = await calling
+        await call.ack()
+        theirs = await accepting
+        await asyncio.sleep(1000)
+        assert closed(server) == 0
+        flow = call.flow
+        await theirs.bye()
+        await asyncio.sleep(400)
+        assert closed(server) == 1
+        assert closed(client) == 0
+        async with serving(client):
+            await server.request(message("OPTIONS"), "tcp://10.0.0.9:5060")
+            await asyncio.sleep(400)
+        assert closed(client) == 1
+        assert closed(server) == 1  # it had opened that one
+        assert flow.transport == "tcp"
+        await client.aclose()
+
+
+async def test_connection_with_a_subscription_may_be_idle() -> None:
+    async with simulated(is_known=nobody) as (server, net), asyncio.TaskGroup() as group:
+        client = SipEndpoint(network=net.host("10.0.0.9"))
+        await client.start()
+        request = message("SUBSCRIBE")
+        request.headers.add("Event", "Catalog")
+        subscribing = group.create_task(
+            client.subscribe(request, "tcp://10.0.0.1:5060", expires=3600)
+        )
+        incoming = await anext(aiter(server.requests()))
+        assert isinstance(incoming, IncomingSubscribe)
+        incoming.accept()
+        subscription = await subscribing
+        await asyncio.sleep(2000)
+        assert closed(server) == 0
+        await subscription.cancel()
+        await asyncio.sleep(400)
+        assert closed(server) == 1
+        await client.aclose()
+
+
+async def test_connection_with_an_unanswered_request_is_not_idle() -> None:
+    limits = OverloadLimits(stranger_idle=8.0)
+    async with simulated(is_known=nobody, overload=limits) as (server, net):
+        received: list[bytes] = []
+        (await raw_connection(net, received)).write(OPTIONS)
+        await asyncio.sleep(20)
+        assert received == []
+        async with serving(server):
+            await asyncio.sleep(1)
+            assert received[0].startswith(b"SIP/2.0 200")
+            await asyncio.sleep(10)
+            assert received[-1] == b"lost"
