@@ -64,20 +64,20 @@ class Dialog:
     def of_caller(cls, invite: Request, response: Response) -> "Dialog":
         """Make the dialog of the one who sent the INVITE.
 
-        Devices exist that leave Contact or the To tag out of their 200: the Request-URI and an
-        empty tag stand in.
+        Devices exist that leave Contact or the To tag out of their 200, or write a Contact that
+        cannot be read: the Request-URI and an empty tag stand in.
 
         Raises:
             MalformedMessage: The response lacks From or To, or they cannot be read.
 
         Source: RFC 3261 section 12.1.2.
         """
-        contact = response.contact
+        contact = _target(response)
         return cls(
             call_id=invite.call_id,
             local_party=invite.headers.get("From") or "",
             remote_party=response.headers.get("To") or "",
-            remote_target=invite.uri if contact is None else str(contact.uri),
+            remote_target=contact or invite.uri,
             route_set=reversed(_routes(response)),
             local_sequence=invite.cseq.number,
             local_contact=invite.headers.get("Contact") or "",
@@ -92,12 +92,12 @@ class Dialog:
 
         Source: RFC 3261 section 12.1.1.
         """
-        contact = invite.contact
+        contact = _target(invite)
         return cls(
             call_id=invite.call_id,
             local_party=response.headers.get("To") or "",
             remote_party=invite.headers.get("From") or "",
-            remote_target=str(invite.from_.uri if contact is None else contact.uri),
+            remote_target=contact or str(invite.from_.uri),
             route_set=_routes(invite),
             remote_sequence=invite.cseq.number,
             local_contact=response.headers.get("Contact") or "",
@@ -158,8 +158,7 @@ class Dialog:
 
     def follow(self, message: Request | Response) -> None:
         """Take a new target: from a request of the peer, or from the 2xx to one of ours."""
-        if message.contact is not None:
-            self.remote_target = str(message.contact.uri)
+        self.remote_target = _target(message) or self.remote_target
 
     def _make(
         self, method: str, number: int, headers: Iterable[tuple[str, str]], body: bytes
@@ -217,6 +216,15 @@ class ForeignTags:
         tag = request.to_tag
         is_left = (request.call_id, tag) in self._left
         return not is_left and self._accepts is not None and self._accepts(tag)
+
+
+def _target(message: Request | Response) -> str:
+    """Return what Contact names; empty without one, and for one that cannot be read."""
+    try:
+        contact = message.contact
+    except MalformedMessage:
+        return ""
+    return "" if contact is None else str(contact.uri)
 
 
 def _routes(message: Request | Response) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from .call import INCOMING, OUTGOING, CallAction, CallInput, CallState
 from .core import Core
 from .dialog import Dialog
-from .errors import LocalProtocolError, MalformedMessage
+from .errors import LocalProtocolError
 from .events import (
     CallAcknowledged,
     CallAnswered,
@@ -296,9 +296,7 @@ class InviteUsage:
             RemoteProtocolError: Its CSeq is out of order.
         """
         record = self._calls[call]
-        if record.dialog is None:
-            self._core.send_response(key, make_response(request, 481), now)
-            return
+        assert record.dialog is not None
         record.dialog.accept(request)
         record.flow = flow
         if request.method == "BYE":
@@ -449,20 +447,18 @@ class InviteUsage:
                 _DO[action](self, record, now)
 
     def _open_dialog(self, record: CallRecord, now: float) -> None:
-        if record.response is None:
-            return
-        record.answer = record.response
+        record.answer = response = _seen(record)
         if record.is_outgoing:
-            record.dialog = Dialog.of_caller(record.invite, record.response)
+            record.dialog = Dialog.of_caller(record.invite, response)
         else:
-            record.dialog = Dialog.of_callee(record.invite, record.response)
+            record.dialog = Dialog.of_callee(record.invite, response)
         self._by_dialog[record.dialog.id[:2]] = record
         self._by_peer[record.dialog.call_id, record.dialog.remote_tag] = record
 
     def _send_ack(self, record: CallRecord, now: float) -> None:
-        if record.dialog is not None:
-            ack = record.dialog.ack(record.invite, record.ack_headers, record.ack_body)
-            record.ack = self._core.send_ack(ack, record.flow)
+        assert record.dialog is not None
+        ack = record.dialog.ack(record.invite, record.ack_headers, record.ack_body)
+        record.ack = self._core.send_ack(ack, record.flow)
 
     def _repeat_ack(self, record: CallRecord, now: float) -> None:
         if record.ack is not None:
@@ -472,21 +468,21 @@ class InviteUsage:
 
     def _send_bye(self, record: CallRecord, now: float) -> None:
         self.reinvites.call_over(record.key, now)
-        if record.dialog is not None:
-            headers = [("Reason", record.bye_reason)] if record.bye_reason else []
-            bye = record.dialog.request("BYE", headers)
-            self._by_transaction[self._core.send_request(bye, record.flow, now)] = record
+        assert record.dialog is not None
+        headers = [("Reason", record.bye_reason)] if record.bye_reason else []
+        bye = record.dialog.request("BYE", headers)
+        self._by_transaction[self._core.send_request(bye, record.flow, now)] = record
 
     def _send_cancel(self, record: CallRecord, now: float) -> None:
         self._core.send_request(cancel_for(record.invite), record.flow, now)
 
     def _abandon(self, record: CallRecord, now: float) -> None:
-        if record.invite_key is not None:
-            self._core.abandon(record.invite_key, now)
+        assert record.invite_key is not None
+        self._core.abandon(record.invite_key, now)
 
     def _respond(self, record: CallRecord, now: float) -> None:
-        if record.invite_key is not None and record.response is not None:
-            self._core.send_response(record.invite_key, record.response, now)
+        assert record.invite_key is not None
+        self._core.send_response(record.invite_key, _seen(record), now)
 
     def _refuse_487(self, record: CallRecord, now: float) -> None:
         record.text = "cancelled by the caller"
@@ -499,9 +495,10 @@ class InviteUsage:
         self._respond(record, now)
 
     def _repeat_answer(self, record: CallRecord, now: float) -> None:
-        if record.invite_key is not None and record.answer is not None:
-            self._core.count("answer_repeated")
-            self._core.send_response(record.invite_key, record.answer, now)
+        assert record.invite_key is not None
+        assert record.answer is not None
+        self._core.count("answer_repeated")
+        self._core.send_response(record.invite_key, record.answer, now)
 
     def _double_repeat(self, record: CallRecord, now: float) -> None:
         record.repeat_interval = min(2 * record.repeat_interval, self._core.timers.t2)
@@ -561,8 +558,7 @@ def _reason(record: CallRecord) -> str:
 
 
 def _seen(record: CallRecord) -> Response:
-    if record.response is None:
-        raise MalformedMessage("no response")
+    assert record.response is not None
     return record.response
 
 

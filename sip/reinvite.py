@@ -354,13 +354,14 @@ class Reinvites:
             _DO[action](self, reinvite, now)
 
     def _refresh_target(self, reinvite: Reinvite, now: float) -> None:
-        if reinvite.dialog is not None and reinvite.response is not None:
-            reinvite.dialog.follow(reinvite.response)
+        assert reinvite.dialog is not None
+        assert reinvite.response is not None
+        reinvite.dialog.follow(reinvite.response)
 
     def _send_ack(self, reinvite: Reinvite, now: float) -> None:
-        if reinvite.dialog is not None:
-            ack = reinvite.dialog.ack(reinvite.request)
-            reinvite.ack = self._core.send_ack(ack, reinvite.flow)
+        assert reinvite.dialog is not None
+        ack = reinvite.dialog.ack(reinvite.request)
+        reinvite.ack = self._core.send_ack(ack, reinvite.flow)
 
     def _repeat_ack(self, reinvite: Reinvite, now: float) -> None:
         if reinvite.ack is not None:
@@ -388,8 +389,8 @@ class Reinvites:
         self._end(reinvite.call, CallInput.BYE, "", now)
 
     def _respond(self, reinvite: Reinvite, now: float) -> None:
-        if reinvite.response is not None:
-            self._core.send_response(reinvite.key, reinvite.response, now)
+        assert reinvite.response is not None
+        self._core.send_response(reinvite.key, reinvite.response, now)
 
     def _repeat_answer(self, reinvite: Reinvite, now: float) -> None:
         self._core.count("answer_repeated")

@@ -2,9 +2,11 @@ import itertools
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sip.call import INCOMING, OUTGOING, CallInput, CallState
-from sip.errors import LocalProtocolError
+from sip.errors import LocalProtocolError, MalformedMessage
 from sip.events import (
     CallAcknowledged,
     CallAnswered,
@@ -41,6 +43,7 @@ class Pair:
         self.now = 0.0
         self.wire: list[tuple[float, str, str]] = []
         self.drop: Callable[[str, str], bool] = lambda who, what: False
+        self.bend: Callable[[bytes], bytes] = lambda data: data
         self.seen: dict[str, list[Event]] = {"caller": [], "callee": []}
         self.bytes: list[bytes] = []
 
@@ -57,7 +60,7 @@ class Pair:
                     self.wire.append((self.now, name, what))
                     self.bytes.append(data)
                     if not self.drop(name, what):
-                        other.receive_data(back, data, self.now)
+                        other.receive_data(back, self.bend(data), self.now)
                 self.seen[name] += stack.events()
             if not moved:
                 return
@@ -122,8 +125,11 @@ class Pair:
 
 
 def title(data: bytes) -> str:
-    """The method of a request; status and method of a response."""
-    message = parse_datagram(data)
+    """The method of a request; status and method of a response; empty when it is neither."""
+    try:
+        message = parse_datagram(data)
+    except MalformedMessage:
+        return ""
     if isinstance(message, Request):
         return message.method
     return f"{message.status} {message.cseq.method}"
@@ -479,3 +485,141 @@ def test_second_answer_from_elsewhere_is_acknowledged_and_left() -> None:  # RFC
         ("BYE", "another"),
     ]
     assert pair.kinds("caller") == [CallAnswered]
+
+
+def test_no_request_is_sent_within_a_call_that_does_not_stand() -> None:
+    pair = Pair()
+    ours = pair.invite()
+    with pytest.raises(LocalProtocolError, match="outside an established call"):
+        pair.caller.calls.request(ours, "INFO", 0.0)
+    theirs = pair.respond(200)
+    pair.caller.calls.ack(ours, 0.0)
+    pair.settle()
+    pair.callee.calls.bye(theirs, 0.0)
+    with pytest.raises(LocalProtocolError, match="outside an established call"):
+        pair.callee.calls.request(theirs, "INFO", 0.0)
+    pair.settle()
+    with pytest.raises(LocalProtocolError, match="over"):
+        pair.caller.calls.request(ours, "INFO", 0.0)
+
+
+@pytest.mark.parametrize("method", ["INVITE", "ACK", "BYE", "CANCEL"])
+def test_what_has_its_own_verb_is_no_plain_request(method: str) -> None:
+    pair = Pair()
+    ours, _ = pair.established()
+    with pytest.raises(LocalProtocolError, match=method):
+        pair.caller.calls.request(ours, method, 0.0)
+
+
+def test_answer_to_a_call_that_was_cancelled_meanwhile_is_counted() -> None:
+    pair = Pair()
+    ours = pair.invite()
+    pair.caller.calls.cancel(ours, 0.0)
+    pair.settle()
+    pair.respond(200)
+    assert pair.callee.counters["response_without_transaction"] == 1
+    assert pair.sent("callee", "200 INVITE") == []
+
+
+def test_call_that_is_over_takes_everything_and_tells_nothing() -> None:
+    pair = Pair()
+    ours, _ = pair.established()
+    pair.caller.calls.bye(ours, 0.0)
+    pair.settle()
+    pair.caller.calls.move(ours, pair.flow)
+    pair.caller.calls.bye(ours, 1.0)
+    pair.caller.calls.cancel(ours, 1.0)
+    assert pair.caller.calls.dialog(ours) is None
+    assert pair.caller.calls.flow(ours) is None
+    assert pair.caller.calls.ack_repeats(ours) == 0
+    assert pair.caller.outgoing() == []
+
+
+def test_ack_with_another_number_is_none_of_the_call() -> None:  # RFC 3261 13.2.2.4
+    pair = Pair()
+    ours = pair.invite()
+    pair.respond(200)
+    dialog = pair.caller.calls.dialog(ours)
+    assert dialog is not None
+    ack = dialog.request("ACK")
+    assert str(ack.cseq) == "21 ACK"
+    pair.caller.send_ack(ack, pair.flow)
+    pair.settle()
+    assert pair.callee.counters["stray_ack"] == 1
+    assert CallAcknowledged not in pair.kinds("callee")
+
+
+BROKEN_CONTACTS = ["<sip:34020000001320000001@", "sip:[::1", "<>"]
+
+
+@pytest.mark.parametrize("contact", BROKEN_CONTACTS)
+def test_200_whose_contact_cannot_be_read_is_a_call_at_the_asked_address(contact: str) -> None:
+    pair = Pair()
+    ours = pair.invite()
+    offered = pair.offered()
+    response = make_response(offered.request, 200, to_tag="9001", headers=[("Contact", contact)])
+    pair.callee.calls.respond(offered.call, response, 0.0)
+    pair.settle()
+    pair.caller.calls.ack(ours, 0.0)
+    pair.settle()
+    assert pair.kinds("callee") == [InviteReceived, CallAcknowledged]
+    dialog = pair.caller.calls.dialog(ours)
+    assert dialog is not None
+    assert dialog.remote_target == "sip:34020000001320000001@192.0.2.10"
+    pair.caller.calls.bye(ours, 0.0)
+    pair.run_until(100.0)
+    assert pair.is_clean()
+
+
+@pytest.mark.parametrize("contact", BROKEN_CONTACTS)
+def test_invite_whose_contact_cannot_be_read_is_accepted(contact: str) -> None:
+    pair = Pair()
+    request = invite_with(contact)
+    pair.caller.calls.invite(request, pair.flow, 0.0)
+    pair.settle()
+    theirs = pair.respond(200)
+    dialog = pair.callee.calls.dialog(theirs)
+    assert dialog is not None
+    assert dialog.remote_target == "sip:34020000002000000001@3402000000"
+
+
+def invite_with(contact: str) -> Request:
+    fields = [
+        ("From", "<sip:34020000002000000001@3402000000>;tag=3001"),
+        ("To", "<sip:34020000001320000001@3402000000>"),
+        ("Call-ID", "7001"),
+        ("CSeq", "20 INVITE"),
+        ("Contact", contact),
+    ]
+    return Request("INVITE", "sip:34020000001320000001@192.0.2.10", Headers(fields), b"offer")
+
+
+_TEXT = st.text(st.characters(blacklist_characters="\r\n", max_codepoint=0x2FFF), max_size=40)
+_PIECES = st.lists(
+    st.sampled_from(["<", ">", "sip:", "a@b", "[::1]", ";lr", ";tag=1", '"', ",", ":", "@", " "])
+).map("".join)
+
+
+@given(st.sampled_from(["Contact", "Record-Route", "From", "To"]), _TEXT | _PIECES, st.booleans())
+def test_no_header_makes_a_call_hang_or_raise(name: str, value: str, in_answer: bool) -> None:
+    pair = Pair()
+
+    def bend(data: bytes) -> bytes:
+        if not data.startswith(b"SIP/2.0 200" if in_answer else b"INVITE"):
+            return data
+        head, _, body = data.partition(b"\r\n\r\n")
+        lines = [line for line in head.split(b"\r\n") if not line.startswith(name.encode() + b":")]
+        return b"\r\n".join([*lines, f"{name}: {value}".encode(), b"", body])
+
+    pair.bend = bend
+    ours = pair.invite()
+    if InviteReceived in pair.kinds("callee"):
+        pair.respond(200)
+        if CallAnswered in pair.kinds("caller"):
+            pair.caller.calls.ack(ours, 0.0)
+            pair.settle()
+    for stack in (pair.caller, pair.callee):  # one may have been told a target that is none
+        stack.calls.cancel(ours, pair.now)
+        stack.calls.bye(ours, pair.now)
+        pair.run_until(pair.now + 400.0)
+    assert pair.is_clean()

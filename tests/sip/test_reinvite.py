@@ -437,6 +437,18 @@ def test_bye_ends_a_call_whose_invite_is_pending(leaver: str, asker: str) -> Non
     assert net.is_clean()
 
 
+def test_call_that_is_left_while_the_peer_is_silent_leaves_nothing() -> None:
+    net = Standing()
+    net.drop = lambda who, what: who == "b"
+    net.reinvite(net.a)
+    net.settle()
+    net.bye(net.a)
+    net.run_until(100)
+    assert len(net.a.saw(CallEnded)) == 1
+    net.bye(net.b)
+    assert net.is_clean()
+
+
 def test_bye_that_crosses_a_200_leaves_nothing() -> None:
     net = Standing()
     net.reinvite(net.a)
