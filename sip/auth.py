@@ -110,7 +110,8 @@ class DigestServer:
         )
         self._life = int(nonce_life * 1000)
         self._algorithms = tuple(algorithms)
-        self._qop = qop
+        self._greeting = f'Digest realm={quote(realm)}, nonce="'
+        self._offer = f', qop="{qop}"' if qop else ""
         self._remembered = remembered
         self._issued = 0
         self._last_a2 = ("", "")  # devices ask the same of the same URI, one after the other
@@ -122,10 +123,11 @@ class DigestServer:
     def challenge(self, user: str, now: float, *, stale: bool = False) -> list[str]:
         """Make the WWW-Authenticate values for a 401, one for each algorithm."""
         nonce = self._make_nonce(user, now)
-        qop = f', qop="{self._qop}"' if self._qop else ""
-        way = f"{qop}, stale=true" if stale else qop
-        head = f'Digest realm={quote(self._realm)}, nonce="{nonce}"{way}, algorithm='
-        return [head + algorithm for algorithm in self._algorithms]
+        way = f"{self._offer}, stale=true" if stale else self._offer
+        return [
+            f'{self._greeting}{nonce}"{way}, algorithm={algorithm}'
+            for algorithm in self._algorithms
+        ]
 
     def verify(
         self, request: Request, user: str, password_or_ha1: str | Ha1, now: float

@@ -173,6 +173,7 @@ class SipEndpoint:
         self._sweeper: asyncio.TimerHandle | None = None
         self._armed_for = 0.0
         self._time: Callable[[], float] | None = None
+        self._received_at = -1.0  # while something is being received: asking the loop is dear
         self._events: deque[Event] = deque()
         self._is_pumping = False
         self._is_closed = False
@@ -382,7 +383,9 @@ class SipEndpoint:
     # What calls and incoming requests use.
 
     def now(self) -> float:
-        """Return the loop's time."""
+        """Return the loop's time; while something is being received, when that began."""
+        if self._received_at >= 0.0:
+            return self._received_at
         if self._time is None:
             self._time = asyncio.get_running_loop().time
         return self._time()
@@ -443,7 +446,7 @@ class SipEndpoint:
         if self._is_closed:
             return
         try:
-            now = self.now()
+            now = self._received_at = self.now()
             messages = self.stack.receive_data(flow, data, now)
             if flow.reliable:
                 is_idle = self.stack.is_between_messages(flow)
@@ -453,6 +456,8 @@ class SipEndpoint:
             # The boundary: one peer's bytes must not end the endpoint of all others.
             self.counters["fault"] += 1
             logger.exception("data from %s could not be handled", flow)
+        finally:
+            self._received_at = -1.0
 
     def accepted(self, flow: Flow) -> None:
         """Take a connection that a peer has opened."""

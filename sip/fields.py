@@ -7,6 +7,7 @@ from typing import Final
 
 from .errors import LocalProtocolError
 from .headers import CSeq, NameAddr, Via, is_token
+from .usual import KNOWN_NAMES as KNOWN_NAMES
 
 # RFC 3261 7.3.3 and the registry of header fields.
 _COMPACT: Final = {
@@ -31,15 +32,6 @@ _COMPACT: Final = {
     "y": "identity",
 }
 
-# The usual spellings, so that most names need neither lower() nor a grammar check.
-_USUAL_NAMES: Final = """
-    Accept Allow Authorization Call-ID Contact Content-Length Content-Type CSeq Date Event
-    Expires From Max-Forwards Min-Expires Monitor-User-Identity Note Reason Record-Route
-    Require Retry-After Route Server Subject Subscription-State Supported To User-Agent Via
-    WWW-Authenticate X-GB-Ver X-PreferredPath X-RoutePath
-"""
-KNOWN_NAMES: Final = {name: name.lower() for name in _USUAL_NAMES.split()}
-
 # Fields that hop-by-hop processing needs stand on top (RFC 3261 7.3.1), the body's at the end.
 _RANK: Final = {
     "via": 0,
@@ -61,7 +53,8 @@ _READ_AHEAD: Final = frozenset(
     {"via", "from", "to", "call-id", "cseq", "contact", "content-length"}
 )
 _SPELLINGS: Final = {key: name for name, key in KNOWN_NAMES.items()}
-_RANKS: Final = {name: _RANK.get(key, _RANK_OF_OTHERS) for name, key in KNOWN_NAMES.items()}
+RANKS: Final = {name: _RANK.get(key, _RANK_OF_OTHERS) for name, key in KNOWN_NAMES.items()}
+"""The place of each usual name on the wire."""
 
 
 class Parsed:
@@ -172,7 +165,10 @@ class Headers:
     def fill_via(self, value: str) -> None:
         """Replace the one Via by what differs from it in ``rport`` and ``received`` alone."""
         parsed = self.parsed
-        self.set("Via", value)
+        if self._single is not None:
+            self._single["Via"] = value
+        else:
+            self.set("Via", value)
         parsed.vias, parsed.is_usual = None, False
         self.parsed = parsed
 
@@ -190,6 +186,10 @@ class Headers:
         self._items = [item for have, item in zip(keys, self._items, strict=True) if have != key]
         self._keys = [have for have in keys if have != key]
         self._forget(key)
+
+    def items(self) -> list[tuple[str, str]]:
+        """Return the fields in order; not to be changed."""
+        return self._items if self._single is None else list(self._single.items())
 
     def copy(self) -> Headers:
         """Return an independent copy."""
@@ -218,7 +218,7 @@ class Headers:
         before = 0
         is_sorted = True
         for name, _ in self:
-            rank = _RANKS.get(name)
+            rank = RANKS.get(name)
             if rank is None:
                 if not is_token(name):
                     raise LocalProtocolError(f"{name!r} is no header name")
@@ -236,7 +236,7 @@ class Headers:
         return isinstance(name, str) and self.get(name) is not None
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self._items if self._single is None else list(self._single.items()))
+        return iter(self.items())
 
     def __len__(self) -> int:
         return len(self._items if self._single is None else self._single)

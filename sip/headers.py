@@ -11,6 +11,11 @@ from .errors import MalformedMessage
 from .uri import SipUri
 from .uri import parse as parse_uri
 
+try:  # the compiled build has them in C
+    from ._native import read_address, read_parameters
+except ImportError:
+    from .usual import read_address, read_parameters
+
 # RFC 3261 25.1. A generic parameter may also be a host, hence the colon and the brackets.
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
 _PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~:\[\]/@$&]+\Z")
@@ -26,10 +31,6 @@ _VIA: Final = re.compile(
 
 # What nearly all addresses look like; the rest takes the longer way.
 _USUAL_ADDRESS: Final = re.compile(r"<([^<>\"\s]+)>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?\Z")
-_USUAL_TAGGED: Final = re.compile(
-    r"<sips?:([A-Za-z0-9_.\-+]+)@[A-Za-z0-9.\-]+(?::\d{1,4})?>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?\Z",
-    re.ASCII,
-)
 _CSEQ: Final = re.compile(r"\s*(\d{1,40})\s+([A-Za-z0-9\-.!%*_+`'~]+)\s*\Z", re.ASCII)
 # Where a challenge begins: a scheme and its first parameter, or a scheme and its one token.
 _CHALLENGE: Final = re.compile(
@@ -303,18 +304,9 @@ def parse_name_addr(text: str) -> NameAddr:
     return NameAddr(display, parse_uri(address), parse_parameters(tail) if tail else {})
 
 
-def usual_address(text: str) -> tuple[str, str] | None:
-    """Return user and tag of an address of the usual form, the tag empty without one."""
-    usual = _USUAL_TAGGED.match(text)
-    if usual is None:
-        return None
-    user, tag = usual.groups()
-    return user, tag or ""
-
-
 def is_plain_address(text: str) -> bool:
     """Tell at little cost that a text is ``<URI>`` without parameters; False says nothing."""
-    return text.endswith(">") and _USUAL_TAGGED.match(text) is not None
+    return text.endswith(">") and read_address(text) is not None
 
 
 def parse_cseq(text: str) -> CSeq:
@@ -427,56 +419,17 @@ def _unquoted_display(text: str) -> str:
 
 
 def _parse_auth(text: str) -> tuple[str, dict[str, str]]:
+    if text.startswith("Digest "):
+        usual = read_parameters(text[7:])
+        if usual is not None:
+            return "Digest", usual
     words = text.split(None, 1)
     if not words or not is_token(words[0]):
         raise MalformedMessage("credentials or challenge without a scheme")
     return words[0], _auth_parameters(words[1].rstrip() if len(words) > 1 else "")
 
 
-_AUTH_NAMES: Final = frozenset(
-    [
-        "username",
-        "realm",
-        "nonce",
-        "uri",
-        "response",
-        "algorithm",
-        "qop",
-        "nc",
-        "cnonce",
-        "opaque",
-        "stale",
-        "domain",
-    ]
-)
-
-
-def _usual_auth_parameters(text: str) -> dict[str, str] | None:
-    """Read ``name="value",name=token`` without escapes; None leaves the text to the long way."""
-    parameters: dict[str, str] = {}
-    for part in text.split(","):
-        equals = part.find("=")
-        name = part[: max(equals, 0)].strip(" ")
-        if name not in _AUTH_NAMES or name in parameters:
-            return None
-        value = part[equals + 1 :]
-        if value.startswith('"'):
-            if len(value) < 2 or not value.endswith('"'):  # a comma stood within the quotes
-                return None
-            value = value[1:-1]
-            if '"' in value:
-                return None
-        elif not (value.isalnum() or value.replace("-", "").isalnum()):
-            return None
-        parameters[name] = value
-    return parameters
-
-
 def _auth_parameters(text: str) -> dict[str, str]:
-    if "\\" not in text and text.isascii():
-        usual = _usual_auth_parameters(text)
-        if usual is not None:
-            return usual
     parameters: dict[str, str] = {}
     # Of the three forms only one group is not empty.
     for name, quoted, single, bare in _AUTH_PARAMETER.findall(text):

@@ -19,8 +19,10 @@ def fill_via(request: Request, flow: Flow) -> None:
     headers = request.headers
     if headers.parsed.is_usual:  # one Via, of sent-by, branch, and perhaps an rport without value
         text = headers.get("Via") or ""
-        if ";rport" in text:
-            headers.fill_via(f"{text.replace(';rport', f';rport={port}')};received={host}")
+        place = text.find(";rport")
+        if place >= 0:
+            place += len(";rport")
+            headers.fill_via(f"{text[:place]}={port}{text[place:]};received={host}")
             return
     top = request.top_via
     written: dict[str, str] = {}

@@ -19,9 +19,15 @@ from .headers import (
     parse_name_addr,
     parse_via,
     split_values,
-    usual_address,
 )
 from .uri import SipUri
+
+try:  # the compiled build has them in C
+    from . import _native
+    from ._native import read_address
+except ImportError:
+    _native = None  # type: ignore[assignment]  # a plain install has none
+    from .usual import read_address
 
 REASONS: Final = {
     100: "Trying",
@@ -81,6 +87,7 @@ REASONS: Final = {
 }
 """Reason phrases by status. Source: RFC 3261 21, RFC 3265, RFC 3903, RFC 4028."""
 
+_COPIED: Final = ("From", "To", "Call-ID", "CSeq")
 _LONGEST_EXPIRY: Final = 2**32 - 1
 _DIGITS: Final = re.compile(r"\s*(\d+)", re.ASCII)
 
@@ -125,7 +132,7 @@ class _Typed:
         """The tag in From, empty when there is none; cheaper than the whole address."""
         parsed = self.headers.parsed
         if parsed.from_tag is None:
-            usual = usual_address(self._required("From"))
+            usual = read_address(self._required("From"))
             parsed.from_tag = self.from_.tag or "" if usual is None else usual[1]
         return parsed.from_tag
 
@@ -134,7 +141,7 @@ class _Typed:
         """The user in From, empty when there is none; cheaper than the whole address."""
         parsed = self.headers.parsed
         if parsed.from_user is None:
-            usual = usual_address(self._required("From"))
+            usual = read_address(self._required("From"))
             parsed.from_user = self.from_.uri.user if usual is None else usual[0]
         return parsed.from_user
 
@@ -151,7 +158,7 @@ class _Typed:
         """The tag in To, empty when there is none; cheaper than the whole address."""
         parsed = self.headers.parsed
         if parsed.to_tag is None:
-            usual = usual_address(self._required("To"))
+            usual = read_address(self._required("To"))
             parsed.to_tag = self.to.tag or "" if usual is None else usual[1]
         return parsed.to_tag
 
@@ -325,7 +332,7 @@ def make_response(
     copied: list[tuple[str, str]] = [("Via", value) for value in given.get_all("Via")]
     if 100 < status < 300 and "Record-Route" in given:
         copied += [("Record-Route", value) for value in given.get_all("Record-Route")]
-    for name in ("From", "To", "Call-ID", "CSeq"):
+    for name in _COPIED:
         value = given.get(name)
         if value is None:
             continue
@@ -334,8 +341,9 @@ def make_response(
         copied.append((name, value))
     if status == 100 and (timestamp := request.headers.get("Timestamp")) is not None:
         copied.append(("Timestamp", timestamp))  # RFC 3261 8.2.6.1
+    copied += headers
     phrase = REASONS.get(status, "Unknown") if reason is None else reason
-    return Response(status, phrase, Headers([*copied, *headers]), body)
+    return Response(status, phrase, Headers(copied), body)
 
 
 def _lacks_tag(request: Request) -> bool:
@@ -349,6 +357,10 @@ def _lacks_tag(request: Request) -> bool:
 
 
 def _write(start_line: str, headers: Headers, body: bytes) -> bytes:
+    if _native is not None:
+        written = _native.write(start_line, headers.items(), body)
+        if written is not None:
+            return written
     pieces = [start_line, "\r\n"]
     for name, value in headers.in_wire_order():
         pieces.append(name)

@@ -17,10 +17,14 @@ from typing import Final
 
 from .errors import MalformedMessage
 from .fields import KNOWN_NAMES, Headers
-from .headers import is_token, parse_via, split_values
+from .headers import CSeq, is_token, parse_via, split_values
 from .message import Request, Response
 from .uri import is_plain
-from .usual import read_usual_head
+
+try:  # the compiled build has it in C
+    from ._native import read_head
+except ImportError:
+    from .usual import read_head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,7 @@ class KeepAlive:
 
 DEFAULT_LIMITS: Final = Limits()
 
+_BLANK: Final = 0x20
 _BLANK_LINE, _PING = KeepAlive(False), KeepAlive(True)
 
 _SINGLE: Final = frozenset({"call-id", "from", "to", "cseq", "content-length", "max-forwards"})
@@ -60,7 +65,7 @@ _LENGTH: Final = re.compile(r"\d{1,40}\Z", re.ASCII)
 
 def is_keepalive(data: bytes) -> bool:
     """Tell whether a datagram holds only what keeps a NAT mapping open: blanks or zeros."""
-    return not data.strip(b"\r\n\0 \t")
+    return not data or (data[0] <= _BLANK and not data.strip(b"\r\n\0 \t"))
 
 
 def parse_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Request | Response:
@@ -72,12 +77,12 @@ def parse_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Request | Re
     Raises:
         MalformedMessage: It cannot be read, or Content-Length is longer than the datagram.
     """
-    if data.startswith((b"\r", b"\n")):
+    if data and data[0] < _BLANK:
         data = data.lstrip(b"\r\n")
     # A usual head has no blank line before this one, whatever its ends.
     end = data.find(b"\r\n\r\n")
     start = end + 4
-    usual = _read_usual(data[:end], limits) if end > 0 else None
+    usual = _read_usual(data, end, limits) if end > 0 else None
     message: Request | Response
     fault: MalformedMessage | None = None
     if usual is not None:
@@ -245,7 +250,7 @@ def _too_large(what: str) -> MalformedMessage:
 def _read_head(head: bytes, limits: Limits) -> tuple[Request | Response, MalformedMessage | None]:
     """Read start line and fields; a fault that leaves the framing intact is returned."""
     _check_head_size(head, len(head), limits)
-    usual = _read_usual(head.removesuffix(b"\r"), limits)
+    usual = _read_usual(head, len(head) - head.endswith(b"\r"), limits)
     if usual is not None:
         return usual, None
     text = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").rstrip("\r\n")
@@ -266,11 +271,25 @@ def _read_head(head: bytes, limits: Limits) -> tuple[Request | Response, Malform
     return message, start_line_fault or fault
 
 
-def _read_usual(head: bytes, limits: Limits) -> Request | None:
-    if len(head) > limits.line or len(head) > limits.head:
+def _read_usual(data: bytes, end: int, limits: Limits) -> Request | None:
+    if end > limits.line or end > limits.head:
         return None
-    text = head.decode("utf-8", "surrogateescape")
-    return read_usual_head(text, fields=limits.fields)
+    found = read_head(data, end, limits.fields)
+    if found is None:
+        return None
+    method, uri, fields, branch, sent_by, number, call_id, user, tag, to_tag, length = found
+    headers = Headers.of_single(fields)
+    parsed = headers.parsed
+    parsed.branch = branch
+    parsed.sent_by = sent_by
+    parsed.cseq = CSeq(number, method)
+    parsed.call_id = call_id
+    parsed.from_user = user
+    parsed.from_tag = tag
+    parsed.to_tag = to_tag
+    parsed.length = None if length < 0 else length
+    parsed.is_usual = True
+    return Request(method, uri, headers)
 
 
 def _read_fields(lines: list[str], limits: Limits) -> tuple[Headers, MalformedMessage | None]:

@@ -38,7 +38,14 @@ from .reinvite import CallTimer, ReinviteInput
 from .subscriber import Subscriber
 from .subscription import NotifierInput, SubscriberInput
 from .timers import TimerHeap, Timers
-from .transaction import Action, ClientTransaction, Input, ServerTransaction, State
+from .transaction import (
+    Action,
+    ClientTransaction,
+    Input,
+    ServerTransaction,
+    State,
+    TransactionClock,
+)
 
 DEFAULT_TIMERS = Timers()
 RETRY_AFTER = 10
@@ -106,6 +113,7 @@ class SipStack:
         self._outgoing: list[tuple[Flow, bytes]] = []
         self._events: list[Event] = []
         self._heap: TimerHeap[StackTimer] = TimerHeap()
+        self._clock = TransactionClock(timers, self._heap)  # type: ignore[arg-type]
         self._clients: dict[TransactionKey, ClientTransaction] = {}
         self._servers: dict[TransactionKey, ServerTransaction] = {}
         # Server transactions with a large head take the room of several.
@@ -194,12 +202,7 @@ class SipStack:
         if "Via" not in request.headers:
             request.headers.prepend("Via", self._via(flow))
         transaction = ClientTransaction(
-            request,
-            flow,
-            timers=self.timers,
-            heap=self._heap,  # type: ignore[arg-type]
-            send=self.send_bytes,
-            report=self._report_client,
+            request, flow, clock=self._clock, send=self._send, report=self._report_client
         )
         self._clients[transaction.key] = transaction
         self._by_flow.setdefault(flow, set()).add(transaction.key)
@@ -456,13 +459,7 @@ class SipStack:
         self, flow: Flow, request: Request, key: TransactionKey, call: CallKey | None, now: float
     ) -> None:
         transaction = ServerTransaction(
-            request,
-            flow,
-            timers=self.timers,
-            heap=self._heap,  # type: ignore[arg-type]
-            send=self._send,
-            report=self._report,
-            key=key,
+            request, flow, clock=self._clock, send=self._send, report=self._report, key=key
         )
         self._servers[key] = transaction
         size = len(request.raw) - len(request.body)

@@ -8,7 +8,6 @@ from typing import Final
 from .errors import LocalProtocolError
 from .events import TransactionKey
 from .flow import Flow
-from .machine import Machine
 from .matching import client_key, server_key
 from .message import Headers, Request, Response
 from .timers import Timer, TimerHeap, Timers
@@ -285,99 +284,116 @@ Send = Callable[[Flow, bytes], None]
 
 
 class TransactionClock:
-    """The timers of one transaction within the heap of its stack."""
+    """The timers of all transactions of one stack."""
 
-    __slots__ = ("_armed", "_growing", "_heap", "_key", "_reliable", "_timers")
+    __slots__ = ("_first", "_heap", "_longest")
+
+    def __init__(self, timers: Timers, heap: TimerHeap[TransactionTimer]) -> None:
+        self._heap = heap
+        rules = TIMER_RULES.items()
+        self._first = {action: rule.first(timers) for action, rule in rules}
+        self._longest = {action: rule.longest(timers) for action, rule in rules if rule.longest}
+
+    def arm(self, transaction: "Transaction", action: Action, now: float) -> Input | None:
+        """Arm what ``action`` names; return the input of a timer that is over at once."""
+        rule = TIMER_RULES[action]
+        if transaction.flow.reliable and rule.reliable is not OnReliable.SAME:
+            return rule.fires if rule.reliable is OnReliable.AT_ONCE else None
+        interval = self._first[action]
+        if rule.growth:
+            interval = transaction.interval * rule.growth
+            if action in self._longest:
+                interval = min(interval, self._longest[action])
+        if rule.reliable is OnReliable.NOT_USED:
+            transaction.interval = interval
+        timer = self._heap.start((transaction.key, rule.fires), now + interval, run=interval)
+        if transaction.armed is not None and transaction.armed.is_armed:
+            transaction.armed_before = (transaction.armed, *transaction.armed_before)
+        transaction.armed = timer
+        return None
+
+    def stop(self, transaction: "Transaction") -> None:
+        """Cancel every timer of a transaction."""
+        if transaction.armed is not None:
+            self._heap.stop(transaction.armed)
+            transaction.armed = None
+        for timer in transaction.armed_before:
+            self._heap.stop(timer)
+        transaction.armed_before = ()
+
+
+class Transaction:
+    """What all four have: a place in their table, and timers.
+
+    Tens of thousands of answered ones wait at once, so each is a single object.
+    """
+
+    __slots__ = (
+        "_clock", "_send", "_table", "armed", "armed_before", "flow", "interval", "key", "state",
+    )  # fmt: skip
 
     def __init__(
         self,
+        table: Table,
+        state: State,
+        flow: Flow,
         key: TransactionKey,
-        *,
-        reliable: bool,
-        timers: Timers,
-        heap: TimerHeap[TransactionTimer],
+        clock: TransactionClock,
+        send: Send,
     ) -> None:
-        self._key = key
-        self._reliable = reliable
-        self._timers = timers
-        self._heap = heap
-        self._armed: tuple[Timer, ...] = ()
-        self._growing = 0.0  # the last interval of timer A, E or G: only one is used
+        self._table = table
+        self.state = state
+        """The state of the figure."""
+        self.flow = flow
+        self.key = key
+        self._clock = clock
+        self._send = send
+        self.armed: Timer | None = None
+        """The timer that was started last. For the clock."""
+        self.armed_before: tuple[Timer, ...] = ()
+        """Those that were started before and may be armed still. For the clock."""
+        self.interval = 0.0
+        """The last one of timer A, E or G, in seconds: only one is used. For the clock."""
 
-    def arm(self, action: Action, now: float) -> Input | None:
-        """Arm what ``action`` names; return the input of a timer that is over at once."""
-        rule = TIMER_RULES[action]
-        if self._reliable and rule.reliable is not OnReliable.SAME:
-            return rule.fires if rule.reliable is OnReliable.AT_ONCE else None
-        interval = self._growing * rule.growth if rule.growth else rule.first(self._timers)
-        if rule.longest is not None:
-            interval = min(interval, rule.longest(self._timers))
-        if rule.reliable is OnReliable.NOT_USED:
-            self._growing = interval
-        timer = self._heap.start((self._key, rule.fires), now + interval, run=interval)
-        if self._armed:
-            self._armed = (*[one for one in self._armed if one.is_armed], timer)
-        else:
-            self._armed = (timer,)
-        return None
-
-    def stop(self) -> None:
-        """Cancel every timer of this transaction."""
-        for timer in self._armed:
-            self._heap.stop(timer)
-        self._armed = ()
+    def _step(self, given: Input) -> tuple[Action, ...] | None:
+        """Take an input; return the actions of its row, None when the state has none for it."""
+        row = self._table.get((self.state, given))
+        if row is None:
+            return None
+        self.state = row[0]
+        return row[1]
 
 
-class ClientTransaction:
+class ClientTransaction(Transaction):
     """A request of ours on its way to a final response.
 
     Source: RFC 3261 section 17.1, RFC 6026 section 7.2.
     """
 
-    __slots__ = (
-        "_ack",
-        "_clock",
-        "_data",
-        "_machine",
-        "_report",
-        "_send",
-        "flow",
-        "key",
-        "request",
-    )
+    __slots__ = ("_ack", "_data", "_report", "request")
 
     def __init__(
         self,
         request: Request,
         flow: Flow,
         *,
-        timers: Timers,
-        heap: TimerHeap[TransactionTimer],
+        clock: TransactionClock,
         send: Send,
         report: Callable[["ClientTransaction", Action, Response | None, float], None],
     ) -> None:
+        if request.method == "INVITE":
+            table, state = INVITE_CLIENT, State.CALLING
+        else:
+            table, state = NON_INVITE_CLIENT, State.TRYING
+        super().__init__(table, state, flow, client_key(request), clock, send)
         self.request = request
-        self.flow = flow
-        self.key = client_key(request)
         self._data = request.to_bytes()
         self._ack: bytes | None = None
-        self._send = send
         self._report = report
-        self._clock = TransactionClock(self.key, reliable=flow.reliable, timers=timers, heap=heap)
-        self._machine: Machine[State, Input, Action] = (
-            Machine(INVITE_CLIENT, State.CALLING)
-            if request.method == "INVITE"
-            else Machine(NON_INVITE_CLIENT, State.TRYING)
-        )
-
-    @property
-    def state(self) -> State:
-        """The state of the figure."""
-        return self._machine.state
 
     def start(self, now: float) -> None:
         """Send the request for the first time."""
-        self._perform(self._machine.command(Input.START), None, now)
+        self._take(Input.START, None, now)
 
     def receive(self, response: Response, now: float) -> bool:
         """Take a response that matches; False when the state has no row for it."""
@@ -388,7 +404,7 @@ class ClientTransaction:
         return self._take(given, None, now)
 
     def _take(self, given: Input, response: Response | None, now: float) -> bool:
-        actions = self._machine.receive(given)
+        actions = self._step(given)
         if actions is None:
             return False
         self._perform(actions, response, now)
@@ -404,72 +420,52 @@ class ClientTransaction:
                     self._ack = refusal_ack(self.request, response).to_bytes()
                 self._send(self.flow, self._ack)
             elif action is Action.STOP_TIMERS:
-                self._clock.stop()
+                self._clock.stop(self)
             elif action in TIMER_RULES:
-                over = self._clock.arm(action, now) or over
+                over = self._clock.arm(self, action, now) or over
             else:
                 self._report(self, action, response, now)
         if over is not None:
             self._take(over, None, now)
 
 
-class ServerTransaction:
+class ServerTransaction(Transaction):
     """A request of a peer and our responses to it.
 
     Source: RFC 3261 section 17.2, RFC 6026 section 7.1.
     """
 
-    __slots__ = (
-        "_clock",
-        "_data",
-        "_machine",
-        "_report",
-        "_send",
-        "flow",
-        "key",
-        "method",
-        "request",
-    )
+    __slots__ = ("_data", "_report", "method", "request")
 
     def __init__(
         self,
         request: Request,
         flow: Flow,
         *,
-        timers: Timers,
-        heap: TimerHeap[TransactionTimer],
+        clock: TransactionClock,
         send: Send,
         report: Callable[["ServerTransaction", Action, Request | None, float], None],
         key: TransactionKey | None = None,
     ) -> None:
+        if request.method == "INVITE":
+            table, state = INVITE_SERVER, State.PROCEEDING
+        else:
+            table, state = NON_INVITE_SERVER, State.TRYING
+        super().__init__(table, state, flow, key or server_key(request), clock, send)
         self.method = request.method
         self.request: Request | None = request
         """None after the final response: thousands of answered transactions wait for timer J."""
-        self.flow = flow
-        self.key = key or server_key(request)
         self._data: bytes | None = None
-        self._send = send
         self._report = report
-        self._clock = TransactionClock(self.key, reliable=flow.reliable, timers=timers, heap=heap)
-        self._machine: Machine[State, Input, Action] = (
-            Machine(INVITE_SERVER, State.PROCEEDING)
-            if request.method == "INVITE"
-            else Machine(NON_INVITE_SERVER, State.TRYING)
-        )
-
-    @property
-    def state(self) -> State:
-        """The state of the figure."""
-        return self._machine.state
 
     def start(self, now: float) -> None:
         """Begin; delivering the request is the stack's part."""
-        self._perform(self._machine.command(Input.START), None, now)
+        self.take(Input.START, now)
 
     def receive(self, request: Request, now: float) -> bool:
         """Take the same request once more, or its ACK; False when there is no row for it."""
         given = Input.ACK if request.method == "ACK" else Input.REPEAT
-        actions = self._machine.receive(given)
+        actions = self._step(given)
         if actions is None:
             return False
         self._perform(actions, request, now)
@@ -482,12 +478,11 @@ class ServerTransaction:
             LocalProtocolError: A final response was sent before.
         """
         given = status_input(response.status)
-        try:
-            actions = self._machine.command(given)
-        except LocalProtocolError as exc:
+        actions = self._step(given)
+        if actions is None:
             raise LocalProtocolError(
                 f"{self.method} was answered before: {response.status} is too late"
-            ) from exc
+            )
         self._data = response.to_bytes()
         if given is not Input.PROVISIONAL:
             self.request = None
@@ -495,7 +490,7 @@ class ServerTransaction:
 
     def take(self, given: Input, now: float) -> bool:
         """Take a timer or ``FLOW_LOST``; False when the state has no row for it."""
-        actions = self._machine.receive(given)
+        actions = self._step(given)
         if actions is None:
             return False
         self._perform(actions, None, now)
@@ -508,9 +503,9 @@ class ServerTransaction:
                 if self._data is not None:
                     self._send(self.flow, self._data)
             elif action is Action.STOP_TIMERS:
-                self._clock.stop()
+                self._clock.stop(self)
             elif action in TIMER_RULES:
-                over = self._clock.arm(action, now) or over
+                over = self._clock.arm(self, action, now) or over
             else:
                 self._report(self, action, request, now)
         if over is not None:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import importlib.util
+import os
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
@@ -66,3 +74,33 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         missing = missing_for(TESTS / place)
         if missing:
             terminalreporter.write_line(f"not run: tests/{place} needs {', '.join(missing)}")
+
+
+@pytest.fixture(scope="session")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ModuleType]:
+    """Give what a package has in C: that of the compiled build, else compiled here, with traps."""
+
+    @functools.cache
+    def load(package: str) -> ModuleType:
+        try:
+            return importlib.import_module(f"{package}._native")
+        except ImportError:
+            source = Path(str(importlib.import_module(package).__file__)).with_name("_native.c")
+        compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+        include = Path(sysconfig.get_path("include"))
+        if shutil.which(compiler) is None or not (include / "Python.h").exists():
+            pytest.skip(f"{source.name} needs {compiler} and {include / 'Python.h'}")
+        built = (
+            tmp_path_factory.mktemp(package) / f"_native{sysconfig.get_config_var('EXT_SUFFIX')}"
+        )
+        checks = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", "-fsanitize=undefined"]
+        options = ["-shared", "-fPIC", "-O1", *checks, "-fsanitize-undefined-trap-on-error"]
+        subprocess.run([compiler, *options, f"-I{include}", source, "-o", built], check=True)
+        spec = importlib.util.spec_from_file_location(f"{package}._native", built)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import pytest
@@ -10,13 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtp import strides
-
-try:  # the compiled build has both
-    from rtp import _native
-except ImportError:
-    FORMS: list[ModuleType] = [strides]
-else:
-    FORMS = [strides, _native]
 
 HEADS = st.tuples(
     st.integers(0, 255),
@@ -32,6 +25,11 @@ USUAL = st.integers(0, 0xFFFF).flatmap(
 )
 
 
+@pytest.fixture(scope="module", params=["python", "C"])
+def form(request: pytest.FixtureRequest, native: Callable[[str], ModuleType]) -> ModuleType:
+    return strides if request.param == "python" else native("rtp")
+
+
 def lay(heads: Sequence[tuple[int, ...]], start: int, stride: int) -> bytearray:
     data = bytearray(b"\xaa" * (start + stride * len(heads)))
     for index, head in enumerate(heads):
@@ -39,7 +37,6 @@ def lay(heads: Sequence[tuple[int, ...]], start: int, stride: int) -> bytearray:
     return data
 
 
-@pytest.mark.parametrize("form", FORMS)
 @given(heads=st.lists(HEADS, min_size=1, max_size=20) | USUAL, stride=st.sampled_from([12, 15]))
 def test_facts_are_those_of_every_packet(
     form: ModuleType, heads: list[tuple[int, ...]], stride: int
@@ -59,7 +56,6 @@ def test_facts_are_those_of_every_packet(
     )
 
 
-@pytest.mark.parametrize("form", FORMS)
 @given(
     heads=st.lists(HEADS, min_size=1, max_size=20) | USUAL,
     stride=st.sampled_from([12, 15]),
@@ -92,7 +88,6 @@ def test_headers_are_rewritten_and_nothing_else(
     assert data == lay(wanted, 3, stride)
 
 
-@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("place", [(0, 12, 3), (-1, 12, 1), (25, 12, 1), (0, 2**40, 2**40)])
 def test_nothing_outside_of_the_buffer_is_read_or_written(
     form: ModuleType, place: tuple[int, int, int]
@@ -127,7 +122,6 @@ def frames(packets: list[bytes]) -> list[tuple[bytes, int, int, bool]]:
     ]
 
 
-@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("has_bounds", [False, True])
 @given(
     packets=st.lists(
@@ -157,7 +151,6 @@ def test_payloads_are_joined_frame_by_frame(
     assert found == frames([bytes(data[offset : offset + length]) for offset, length in bounds])
 
 
-@pytest.mark.skipif(len(FORMS) == 1, reason="the compiled build alone looks at each bound")
 @pytest.mark.parametrize(
     ("lengths", "bounds", "first"),
     [
@@ -175,7 +168,10 @@ def test_payloads_are_joined_frame_by_frame(
     ],
 )
 def test_no_payload_outside_of_the_buffer_is_joined(
-    lengths: list[int], bounds: list[tuple[int, int]] | None, first: int
-) -> None:
+    native: Callable[[str], ModuleType],
+    lengths: list[int],
+    bounds: list[tuple[int, int]] | None,
+    first: int,
+) -> None:  # the form in Python leaves that to the interpreter
     with pytest.raises(ValueError, match=r"outside of the buffer|no such packet"):
-        FORMS[-1].join(bytearray(35), 0, 12, lengths, bounds, first)
+        native("rtp").join(bytearray(35), 0, 12, lengths, bounds, first)

@@ -26,7 +26,6 @@ from sip.headers import (
     quote,
     split_values,
     unquote,
-    usual_address,
     with_parameters,
 )
 from sip.uri import SipUri
@@ -287,7 +286,7 @@ def test_events_are_read_with_and_without_a_package(text: str, package: str, num
 def test_short_way_through_credentials_says_what_the_long_way_says(parts: list[str]) -> None:
     text = "".join(parts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(headers, "_usual_auth_parameters", lambda text: None)
+        patch.setattr(headers, "read_parameters", lambda text: None)
         slow = credentials_or_fault(text)
     assert credentials_or_fault(text) == slow
 
@@ -297,12 +296,6 @@ def credentials_or_fault(text: str) -> dict[str, str] | str:
         return parse_credentials(f"Digest {text}").parameters
     except MalformedMessage as exc:
         return str(exc)
-
-
-def test_usual_address_is_that_of_the_whole_address() -> None:
-    text = "<sip:34020000001320000001@3402000000>;tag=1"
-    assert usual_address(text) == (parse_name_addr(text).uri.user, "1")
-    assert usual_address('"Gate" <sip:34020000001320000001@3402000000>') is None
 
 
 @pytest.mark.parametrize("blank", ["\t", "  ", " \t "])

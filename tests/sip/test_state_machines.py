@@ -25,6 +25,7 @@ from sip.transaction import (
     ServerTransaction,
     State,
     Table,
+    TransactionClock,
     TransactionTimer,
 )
 
@@ -103,14 +104,15 @@ class Owner:
         self.request = request("INVITE" if name.startswith("INVITE") else "MESSAGE")
         self.client: ClientTransaction | None = None
         self.server: ServerTransaction | None = None
+        clock = TransactionClock(Timers(), self.heap)
         if name.endswith("CLIENT"):
             self.client = ClientTransaction(
-                self.request, UDP, timers=Timers(), heap=self.heap, send=self._send,
+                self.request, UDP, clock=clock, send=self._send,
                 report=lambda _, action, __, ___: self.reported.append(action),
             )  # fmt: skip
         else:
             self.server = ServerTransaction(
-                self.request, UDP, timers=Timers(), heap=self.heap, send=self._send,
+                self.request, UDP, clock=clock, send=self._send,
                 report=lambda _, action, __, ___: self.reported.append(action),
             )  # fmt: skip
         self._either.start(0.0)

@@ -17,6 +17,7 @@ from sip.transaction import (
     ServerTransaction,
     State,
     Table,
+    TransactionClock,
     TransactionTimer,
     cancel_for,
 )
@@ -59,8 +60,7 @@ class Client:
         self.transaction = ClientTransaction(
             self.request,
             flow,
-            timers=Timers(),
-            heap=self.heap,
+            clock=TransactionClock(Timers(), self.heap),
             send=lambda _, data: self.sent.append((self.now, data.split(b" ")[0].decode())),
             report=self._report,
         )
@@ -101,8 +101,7 @@ class Server:
         self.transaction = ServerTransaction(
             self.request,
             flow,
-            timers=Timers(),
-            heap=self.heap,
+            clock=TransactionClock(Timers(), self.heap),
             send=lambda _, data: self.sent.append((self.now, int(data.split(b" ")[1]))),
             report=lambda _, action, __, ___: self.reported.append(action),
         )
