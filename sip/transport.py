@@ -144,9 +144,9 @@ class UdpTransport(asyncio.DatagramProtocol):
 
     async def aclose(self) -> None:
         """Close the socket."""
-        if self._transport is not None:
-            self._transport.abort()
-            await asyncio.wait([self._closed])
+        assert self._transport is not None
+        self._transport.abort()
+        await asyncio.wait([self._closed])
 
 
 class TcpConnection(asyncio.Protocol):
@@ -206,8 +206,7 @@ class TcpConnection(asyncio.Protocol):
         """Report the end of the connection."""
         self._be_ready("closed at once")
         self._of.remove(self)
-        if not self.closed.done():
-            self.closed.set_result(None)
+        self.closed.set_result(None)
 
     def send(self, data: bytes) -> bool:
         """Write; false when the connection is closed or the peer does not read."""
@@ -249,8 +248,8 @@ class TcpConnection(asyncio.Protocol):
             self._of.owner.counters["tls_failed"] += 1
             self._be_ready(f"TLS: {exc.reason or exc}")
             self._flush()  # the alert
-            if self._transport is not None:
-                self._transport.close()
+            assert self._transport is not None
+            self._transport.close()
             return b""
         self._flush()
         if tls.is_ready:
@@ -258,10 +257,11 @@ class TcpConnection(asyncio.Protocol):
         return plain
 
     def _flush(self) -> None:
-        if self.tls is not None and self._transport is not None:
-            data = self.tls.outgoing()
-            if data and not self._transport.is_closing():
-                self._transport.write(data)
+        assert self.tls is not None
+        assert self._transport is not None
+        data = self.tls.outgoing()
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
 
     def _be_ready(self, fault: str) -> None:
         if not self.ready.done():

@@ -385,3 +385,20 @@ def test_session_that_broke_sends_no_more(served: tuple[str, str]) -> None:
         far.receive(b"\x00" * 5 + near.outgoing())
     with pytest.raises(ssl.SSLError):
         far.send(b"answer")
+
+
+async def test_connection_whose_session_broke_is_closed_by_the_next_send(
+    authority: Authority, served: tuple[str, str]
+) -> None:
+    async with (
+        tls_server(TlsSettings(certificate=served[0], key=served[1])) as server,
+        tls_client(TlsSettings(authorities=authority.certificate)) as client,
+    ):
+        assert (await client.request(message(), at(server), timeout=3)).status == 200
+        (connection,) = client._sockets.streams["tls"]._connections.values()
+        assert connection.tls is not None
+        with pytest.raises(ssl.SSLError):
+            connection.tls.receive(bytes(64))
+        with pytest.raises(FlowFailed):
+            await client.request(message(), at(server), timeout=3)
+        assert client.counters["tls_failed"] == 1

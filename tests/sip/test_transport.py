@@ -1,12 +1,18 @@
 import asyncio
 import contextlib
+import socket
+import struct
 from collections import Counter
 
 import pytest
 
+from gb28181.testing.clock import VirtualClock
+from gb28181.testing.network import SimulatedNetwork
 from sip.errors import FlowFailed
 from sip.flow import Flow
 from sip.transport import (
+    WRITE_LIMIT,
+    TcpConnection,
     TcpTransport,
     UdpTransport,
     is_wildcard,
@@ -138,6 +144,8 @@ async def test_connect_after_the_end_and_to_nobody_fails() -> None:
 async def test_way_to_a_host_is_known_without_a_packet() -> None:
     loop = asyncio.get_running_loop()
     assert routed_host(loop, "127.0.0.1") == "127.0.0.1"  # type: ignore[arg-type]  # a loop's overloads
+    assert routed_host(loop, "nvr.example") == "127.0.0.1"  # type: ignore[arg-type]  # a loop's overloads
+    assert routed_host(loop, "255.255.255.255") == "127.0.0.1"  # type: ignore[arg-type]  # a loop's overloads
     assert is_wildcard("0.0.0.0")
     assert not is_wildcard("127.0.0.1")
 
@@ -150,3 +158,159 @@ async def test_death_of_a_udp_socket_is_told_and_its_end_is_not() -> None:
     assert taker.reasons == []
     udp.connection_lost(OSError("no such device"))
     assert taker.reasons == [f"udp port {udp.local[1]} on 127.0.0.1: no such device"]
+
+
+async def test_name_is_a_place_to_listen_at() -> None:
+    loop = asyncio.get_running_loop()
+    taker = Taker()
+    named = await UdpTransport.open(loop, taker, ("localhost", 0))  # type: ignore[arg-type]  # a loop's overloads
+    flow = Flow("udp", named.local, named.local)
+    large = bytes(60_000)
+    assert named.send(flow, large)
+    assert await taker.taken.get() == (flow, large)
+    await named.aclose()
+
+
+async def test_datagrams_that_find_no_room_are_dropped_and_counted() -> None:
+    taker = Taker()
+    udp = await UdpTransport.open(asyncio.get_running_loop(), taker, ("127.0.0.1", 0))  # type: ignore[arg-type]  # a loop's overloads
+    flow = Flow("udp", udp.local, ("127.0.0.1", 9))
+    for _ in range(80):  # within one turn of the loop: nothing leaves meanwhile
+        assert udp.send(flow, bytes(60_000))
+    assert taker.counters["udp_send_dropped"] == 80 - WRITE_LIMIT // 60_000 - 1
+    await udp.aclose()
+
+
+async def test_peer_that_does_not_read_loses_its_connection() -> None:
+    taker = Taker()
+    server = TcpTransport(asyncio.get_running_loop(), taker)  # type: ignore[arg-type]  # a loop's overloads
+    address = await server.listen(("127.0.0.1", 0))
+    with socket.create_connection(address) as silent:
+        silent.sendall(b"hello")
+        flow, _ = await taker.taken.get()
+        sent = 0
+        while server.send(flow, bytes(65_536)):
+            sent += 1
+            assert sent < 1000
+        assert taker.counters["tcp_too_slow"] == 1
+        assert await taker.gone.get() == flow
+    await server.aclose()
+
+
+async def test_end_does_not_wait_for_a_peer_that_does_not_read() -> None:
+    taker = Taker()
+    server = TcpTransport(asyncio.get_running_loop(), taker)  # type: ignore[arg-type]  # a loop's overloads
+    address = await server.listen(("127.0.0.1", 0))
+    with socket.create_connection(address) as silent:
+        silent.sendall(b"hello")
+        flow, _ = await taker.taken.get()
+        assert server.send(flow, bytes(WRITE_LIMIT))
+        assert server.send(flow, bytes(WRITE_LIMIT // 2)) or taker.counters["tcp_too_slow"]
+        await server.aclose(linger=0.01)
+    assert len(server) == 0
+    assert taker.gone.qsize() == 1
+
+
+async def test_connection_that_was_reset_before_it_was_accepted_is_none() -> None:
+    taker = Taker()
+    server = TcpTransport(asyncio.get_running_loop(), taker)  # type: ignore[arg-type]  # a loop's overloads
+    address = await server.listen(("127.0.0.1", 0))
+    hasty = socket.create_connection(address)
+    hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    hasty.close()
+    with socket.create_connection(address) as patient:
+        patient.sendall(b"hello")
+        flow, data = await taker.taken.get()
+        assert data == b"hello"
+        assert len(server) == 1
+        assert flow.remote == patient.getsockname()
+    await taker.gone.get()
+    assert taker.gone.empty()
+    await server.aclose()
+
+
+async def test_end_fails_who_waits_for_a_connection() -> None:
+    net = SimulatedNetwork(seed=1)
+    with VirtualClock():
+        client = TcpTransport(net.host("10.0.0.1"), Taker())
+        net.host("10.0.0.5")
+        net.link("10.0.0.1", "10.0.0.5", loss=1.0)
+        waiting = [asyncio.ensure_future(client.connect(("10.0.0.5", 5060))) for _ in range(2)]
+        await asyncio.sleep(1)
+        await client.aclose()
+        for one in waiting:
+            with pytest.raises(FlowFailed, match="closed"):
+                await one
+    assert net.leaks() == []
+
+
+async def test_caller_that_gives_up_leaves_the_connection_to_the_others() -> None:
+    taker = Taker()
+    loop = asyncio.get_running_loop()
+    server, client = TcpTransport(loop, taker), TcpTransport(loop, taker)  # type: ignore[arg-type]  # a loop's overloads
+    address = await server.listen(("127.0.0.1", 0))
+    first, second = (asyncio.ensure_future(client.connect(address)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    flow = await second
+    assert client.find(address) == flow
+    await client.aclose()
+    await server.aclose()
+
+
+async def test_what_is_not_there_is_not_closed_and_shows_no_certificate() -> None:
+    taker = Taker()
+    server = TcpTransport(asyncio.get_running_loop(), taker)  # type: ignore[arg-type]  # a loop's overloads
+    nobody = Flow("tcp", ("127.0.0.1", 5060), ("127.0.0.1", 9))
+    server.close_flow(nobody)
+    assert server.certificate(nobody) is None
+    assert not server.send(nobody, b"hello")
+    address = await server.listen(("127.0.0.1", 0))
+    with socket.create_connection(address) as peer:
+        peer.sendall(b"hello")
+        flow, _ = await taker.taken.get()
+        assert server.certificate(flow) is None
+    await server.aclose()
+
+
+async def test_connection_that_comes_back_on_its_old_ports_counts_once() -> None:
+    taker = Taker()
+    server = TcpTransport(asyncio.get_running_loop(), taker)  # type: ignore[arg-type]  # a loop's overloads
+    flow = Flow("tcp", ("127.0.0.1", 5060), ("127.0.0.1", 40_000))
+    old, new = TcpConnection(server), TcpConnection(server)
+    old.flow = new.flow = flow
+    assert server.add(old)
+    assert server.add(new)
+    server.remove(old)  # its end was seen later than the new one
+    assert len(server) == 1
+    assert server.find(flow.remote) == flow
+    assert taker.gone.empty()
+    server.remove(new)
+    assert len(server) == 0
+    assert not server._by_source
+    assert taker.gone.qsize() == 1
+
+
+class Reset(asyncio.Transport):
+    """A connection that was reset before its addresses were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__({"sockname": ("127.0.0.1", 5060)})
+        self.is_aborted = False
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+async def test_connection_that_has_no_address_any_more_is_aborted() -> None:
+    taker = Taker()
+    server = TcpTransport(asyncio.get_running_loop(), taker)  # type: ignore[arg-type]  # a loop's overloads
+    connection, transport = TcpConnection(server), Reset()
+    connection.connection_made(transport)
+    assert transport.is_aborted
+    connection.data_received(b"what it brought before")
+    connection.connection_lost(ConnectionResetError())
+    assert len(server) == 0
+    assert taker.taken.empty()
+    assert taker.gone.empty()
+    await server.aclose()
