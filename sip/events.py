@@ -89,7 +89,10 @@ class InviteReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InviteCancelled:
-    """An incoming call ended before we answered it: CANCEL, a lost flow, or we took too long."""
+    """An INVITE ended before we answered it: CANCEL, a lost flow, or we took too long.
+
+    It was the first one of its call, which is over then, or one within it, which goes on.
+    """
 
     call: CallKey
     text: str

@@ -338,6 +338,83 @@ def test_body_of_an_answer_to_nothing_is_not_read() -> None:
     assert len(server.events()) == 1
 
 
+def test_body_of_an_answer_that_is_waited_for_is_read() -> None:
+    client = guarded()
+    key = client.send_request(message(), TCP, 0.0)
+    ((_, data),) = client.outgoing()
+    sent = parse_datagram(data)
+    assert isinstance(sent, Request)
+    client.receive_data(TCP, make_response(sent, 200, body=bytes(3000)).to_bytes(), 0.0)
+    (received,) = client.events()
+    assert isinstance(received, ResponseReceived)
+    assert (received.key, len(received.response.body)) == (key, 3000)
+
+
+def test_busy_stack_reads_what_belongs_to_a_call_or_a_subscription() -> None:
+    server = guarded()
+    for number, method in enumerate(("INVITE", "SUBSCRIBE"), 1):
+        begin = message(method, number=number)
+        begin.headers.set("Call-ID", method)
+        begin.headers.add("Expires", "600")
+        server.receive_data(TCP, on_wire(begin), 0.0)
+        (event,) = server.events()
+        answer = make_response(begin, 200, to_tag="ours", headers=[("Expires", "600")])
+        if isinstance(event, InviteReceived):
+            server.calls.respond(event.call, answer, 0.0)
+        else:
+            assert isinstance(event, RequestReceived)
+            server.notifier.accept(event.key, event.request, answer, TCP, 0.0)
+        server.outgoing()
+        within = message("INFO" if method == "INVITE" else method, to=";tag=ours", number=3)
+        within.headers.set("Call-ID", method)
+        within.headers.add("Busy", "yes")
+        within.body = bytes(3000)
+        server.receive_data(TCP, on_wire(within), 0.0)
+        assert "turned_away" not in server.counters
+        assert len(server.events()) == 1
+
+
+def test_to_tag_alone_does_not_get_past_the_doorman() -> None:
+    server = guarded()
+    for number, method in enumerate(("MESSAGE", "INFO", "SUBSCRIBE", "NOTIFY", "INVITE")):
+        request = message(method, to=";tag=made-up", number=number)
+        request.headers.add("Busy", "yes")
+        server.receive_data(UDP, on_wire(request), 0.0)
+        assert only_response(server).status == 503, method
+    assert server.events() == []
+
+
+class Deaf(Doorman):
+    """An admission that owes nobody an answer to garbage."""
+
+    def malformed(self, flow: Flow, now: float) -> bool:
+        return False
+
+
+def test_garbage_of_a_source_that_sent_too_much_of_it_is_not_answered() -> None:
+    server = SipStack(token=lambda: "t", admission=Deaf())
+    seen: list[Flow] = []
+    server.on_malformed = seen.append
+    server.receive_data(UDP, on_wire(message()).replace(b"1 MESSAGE", b"1 INVITE"), 0.0)
+    assert server.outgoing() == []
+    assert seen == [UDP]
+
+
+def test_ack_that_repeats_the_branch_of_its_invite_is_one() -> None:
+    server = stack()
+    invite = message("INVITE")
+    data = on_wire(invite)
+    server.receive_data(UDP, data, 0.0)
+    (offered,) = server.events()
+    assert isinstance(offered, InviteReceived)
+    server.calls.respond(offered.call, make_response(invite, 200, to_tag="ours"), 0.0)
+    ack = on_wire(message("ACK", to=";tag=ours"))
+    server.receive_data(UDP, ack.replace(b"tag=ours", b"tag=theirs"), 0.0)
+    assert server.counters["stray_ack"] == 1
+    server.receive_data(UDP, ack, 0.0)
+    assert [type(event) for event in server.events()] == [CallAcknowledged]
+
+
 def test_second_final_answer_is_an_error_and_one_after_the_end_is_counted() -> None:
     server = stack()
     server.receive_data(UDP, on_wire(message()), 0.0)
