@@ -25,6 +25,7 @@ import pytest
 from gb28181 import Device
 from gb28181.registration import RegistrationState
 from sip.auth import answer
+from sip.conversation import Call
 from sip.endpoint import IncomingInvite, IncomingRequest, IncomingSubscribe, SipEndpoint
 from sip.errors import CallRejected, FlowFailed, TransactionTimeout
 from sip.message import Headers, Request, Response
@@ -39,6 +40,7 @@ DOMAIN = "3402000000"
 PLATFORM = "34020000002000000001"
 CAMERA = "34020000001320000001"
 CLIENT = "34020000002000000009"
+GUARDED = "34020000001320000407"
 PASSWORD = "s3cret"
 SDP = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=Play\r\nt=0 0\r\n"
 PAIRS = [("udp", "udp"), ("tcp", "tcp"), ("udp", "tls"), ("tls", "tcp"), ("tls", "tls")]
@@ -291,9 +293,11 @@ async def test_registrar_with_a_certificate_of_a_stranger_is_not_believed(
     await endpoint.aclose()
 
 
-def camera(kamailio: Kamailio, transport: str, password: str = PASSWORD) -> Device:
+def camera(
+    kamailio: Kamailio, transport: str, password: str = PASSWORD, device_id: str = CAMERA
+) -> Device:
     return Device(
-        CAMERA,
+        device_id,
         server=kamailio.target(transport),
         server_id=PLATFORM,
         password=password,
@@ -313,6 +317,20 @@ async def test_device_registers_refreshes_keeps_alive_and_leaves(
         assert device.is_registered
     await wait_until(lambda: kamailio.count(f"deleted {CAMERA}") == 1, "the farewell")
     assert kamailio.count(f"inserted {CAMERA}") == 1
+
+
+async def test_device_behind_a_proxy_that_asks_for_a_password_registers(
+    kamailio: Kamailio, wait_until: Until
+) -> None:
+    """407 by the proxy, then 401 by the registrar: the third REGISTER answers both."""
+    async with camera(kamailio, "udp", device_id=GUARDED) as device:
+        async with asyncio.timeout(5):
+            await device.registered()
+        await wait_until(lambda: kamailio.count(f"updated {GUARDED}") >= 1, "a refresh")
+    await wait_until(lambda: kamailio.count(f"deleted {GUARDED}") == 1, "the farewell")
+    registered = 1 + kamailio.count(f"updated {GUARDED}") + 1
+    assert kamailio.count(f"proxy asked {GUARDED}") == registered
+    assert kamailio.count(f"proxy passed {GUARDED}") == 2 * registered
 
 
 async def test_device_with_another_password_backs_off(
@@ -428,6 +446,54 @@ async def test_call_passes_the_proxy(
     assert kamailio.count("routed ACK") == kamailio.count("routed BYE") == 1
     assert kamailio.count("routed INFO") == 2
     assert kamailio.count("without route .*") == 0
+
+
+@asynccontextmanager
+async def standing(ends: Ends) -> AsyncIterator[tuple[Call, Call]]:
+    """Yield both ends of a call, which is ended behind."""
+    async with asyncio.TaskGroup() as group:
+        calling = group.create_task(ends.caller.invite(ends.invite(), ends.proxy))
+        accepting = group.create_task((await ends.ringing()).accept(body=SDP))
+        call = await calling
+        await call.ack()
+        yield call, await accepting
+        await call.bye()
+
+
+@pytest.mark.parametrize("transports", PAIRS, ids="-".join)
+async def test_reinvite_passes_the_proxy_from_either_side(
+    transports: tuple[str, str], kamailio: Kamailio
+) -> None:
+    async with joined(kamailio, transports) as ends, standing(ends) as (call, answered):
+        for asking, receiver in ((call, ends.callee), (answered, ends.caller)):
+            changing = asyncio.ensure_future(asking.reinvite(body=b"other"))
+            async with asyncio.timeout(5):
+                incoming = await anext(receiver.requests())
+                assert (incoming.method, incoming.request.body) == ("INVITE", b"other")
+                came_through(incoming, ends.routes)
+                incoming.respond(200, body=b"agreed", content_type="application/sdp")
+                response = await changing
+            assert (response.status, response.body) == (200, b"agreed")
+        assert not call.is_ended
+    assert kamailio.count("routed INVITE") == 2
+    assert kamailio.count("routed ACK") == 3
+    assert kamailio.count("without route .*") == 0
+
+
+@pytest.mark.parametrize("transports", [("udp", "udp"), ("tcp", "tls")], ids="-".join)
+async def test_cancel_of_a_reinvite_passes_the_proxy(
+    transports: tuple[str, str], kamailio: Kamailio, wait_until: Until
+) -> None:
+    async with joined(kamailio, transports) as ends, standing(ends) as (call, answered):
+        changing = asyncio.ensure_future(call.reinvite(body=b"other"))
+        incoming = await ends.incoming()
+        changing.cancel()
+        ours, theirs = (end.stack.calls.reinvites for end in (ends.caller, ends.callee))
+        await wait_until(lambda: not theirs.is_pending(answered.key), "487 is sent")
+        await wait_until(lambda: not ours.is_pending(call.key), "487 came")
+        incoming.respond(200)  # too late: nothing happens
+        assert not call.is_ended
+        assert not answered.is_ended
 
 
 @pytest.mark.parametrize("transports", PAIRS, ids="-".join)
