@@ -5,7 +5,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-"$here/../../.venv/bin/python"}
-[ $# -gt 0 ] || set -- datagram stream digest sdp manscdp program_stream deframer nal_units transport_stream aac
+[ $# -gt 0 ] || set -- datagram stream usual_heads digest sdp manscdp program_stream deframer nal_units transport_stream aac
 
 for target in "$@"; do
     echo "== $target"

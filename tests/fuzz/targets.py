@@ -21,12 +21,25 @@ from rtp.errors import FramingLost
 from rtp.framing import Deframer, frame
 from rtp.mpegps.demuxer import PsDemuxer
 from rtp.mpegts import TsDemuxer, is_transport
+from sip import usual
 from sip.auth import DigestServer, answer
 from sip.errors import MalformedMessage, UnsupportedChallenge
-from sip.headers import parse_challenge, parse_event, split_challenges
+from sip.headers import (
+    parse_challenge,
+    parse_cseq,
+    parse_event,
+    parse_name_addr,
+    parse_via,
+    split_challenges,
+)
 from sip.message import Headers, Request, Response, make_response
-from sip.parser import StreamParser, parse_datagram
+from sip.parser import Limits, StreamParser, parse_datagram
 from sip.trace import blank_credentials
+
+try:
+    from sip import _native
+except ImportError:
+    _native = None  # type: ignore[assignment]  # a plain install has none
 
 TESTS = Path(__file__).parents[1]
 
@@ -58,6 +71,33 @@ def stream(data: bytes) -> None:
     at_once = [_kind(item) for item in whole.push(data)]
     pieces = (data[start : start + step] for start in range(0, len(data), step))
     assert [_kind(item) for piece in pieces for item in cut.push(piece)] == at_once
+
+
+def usual_heads(data: bytes) -> None:
+    """The short way through a head says what the long way says; in C, where it is compiled, too."""
+    for limit in (6, 64):
+        found = usual.read_head(data, len(data), limit)
+        assert _native is None or _native.read_head(data, len(data), limit) == found
+    text = data.decode("utf-8", "surrogateescape")
+    for part in (text, *text.split("\r\n")[:20]):
+        for value in (part, part.partition(": ")[2]):
+            address, parameters = usual.read_address(value), usual.read_parameters(value)
+            if address is not None:
+                long = parse_name_addr(value)
+                assert (long.uri.user, long.tag or "") == address
+            if _native is not None:
+                assert _native.read_address(value) == address
+                assert _native.read_parameters(value) == parameters
+    if found is None or found[10] > 0:
+        return
+    request = parse_datagram(data + b"\r\n\r\n", Limits(head=len(data) + 4, line=len(data) + 4))
+    assert isinstance(request, Request)
+    vias, cseq = [parse_via(found[2]["Via"])], parse_cseq(found[2]["CSeq"])
+    assert (request.vias, request.cseq, request.from_tag) == (vias, cseq, found[8])
+    fields = request.headers.in_wire_order()
+    if _native is not None:
+        written = _native.write("SIP/2.0 200 OK", fields, b"body")
+        assert written in (None, Response(200, "OK", Headers(fields), b"body").to_bytes())
 
 
 def digest(data: bytes) -> None:
@@ -141,6 +181,7 @@ def aac(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "datagram": datagram,
     "stream": stream,
+    "usual_heads": usual_heads,
     "digest": digest,
     "sdp": sdp,
     "manscdp": manscdp,
@@ -157,6 +198,9 @@ def seeds(name: str) -> list[bytes]:
     if name in ("datagram", "stream"):
         kept = [*_messages("torture/rfc4475.txt"), *_messages("data/devices.txt")]
         return kept if name == "datagram" else [b"\x10" + one + two for one, two in _pairs(kept)]
+    if name == "usual_heads":
+        kept = [*_messages("torture/rfc4475.txt"), *_messages("data/devices.txt")]
+        return [one.partition(b"\r\n\r\n")[0] for one in kept] + [_DIGEST]
     return list(_SEEDS[name])
 
 
