@@ -30,7 +30,7 @@ class Core(Protocol):
         """Forget a client transaction."""
 
     def dialog_over(self, dialog: Dialog) -> None:
-        """Take the end of a dialog that a peer began."""
+        """Take the end of a dialog."""
 
     def emit(self, event: Event) -> None:
         """Report to our user."""

@@ -202,7 +202,7 @@ class ForeignTags:
         self._left: dict[tuple[str, str], None] = {}
 
     def leave(self, dialog: Dialog) -> None:
-        """Take the end of a dialog that a peer began."""
+        """Take the end of a dialog; one with a tag of ours need not be remembered."""
         if self._accepts is None or not self._accepts(dialog.local_tag):
             return
         left = (dialog.call_id, dialog.local_tag)

@@ -515,8 +515,7 @@ class InviteUsage:
         if record.dialog is not None:
             _drop(self._by_dialog, record.dialog.id[:2], record)
             _drop(self._by_peer, (record.dialog.call_id, record.dialog.remote_tag), record)
-            if not record.is_outgoing:
-                self._core.dialog_over(record.dialog)
+            self._core.dialog_over(record.dialog)
         if record.invite_key is not None and not record.is_outgoing:
             self._by_transaction.pop(record.invite_key, None)
         self._core.emit(CallReleased(call=record.key))

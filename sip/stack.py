@@ -296,7 +296,7 @@ class SipStack:
         self._events.append(event)
 
     def dialog_over(self, dialog: Dialog) -> None:
-        """Take the end of a dialog that a peer began."""
+        """Take the end of a dialog."""
         self._foreign_tags.leave(dialog)
 
     def count(self, what: str) -> None:

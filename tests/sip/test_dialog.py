@@ -206,6 +206,20 @@ def test_reinvite_after_the_bye_is_no_new_call_whoever_chose_the_tag() -> None:
     assert callee.stack.events() == []
 
 
+def test_late_reinvite_to_a_call_of_ours_is_no_new_call_whatever_our_tag_was() -> None:
+    callee = Callee()
+    call = callee.stack.calls.invite(invite(), FLOW, 0.0)
+    ((_, data),) = callee.stack.outgoing()
+    sent = parse_datagram(data)
+    assert isinstance(sent, Request)
+    answer = make_response(sent, 200, to_tag="theirs")
+    callee.stack.receive_data(FLOW, answer.to_bytes(), 0.0)
+    callee.stack.calls.ack(call, 0.0)
+    callee.stack.outgoing()
+    assert callee.take("BYE", to="3001", call_id="7001") == [200]
+    assert callee.take("INVITE", to="3001", number=2, call_id="7001") == [481]
+
+
 def test_next_call_may_have_the_same_tag_of_the_peer() -> None:
     callee = Callee()
     callee.establish(to="early")

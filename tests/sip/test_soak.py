@@ -76,6 +76,8 @@ class Callee:
                 self.calls.append(call)
                 if wish == "hang-up":
                     await call.bye()
+                elif wish == "change":
+                    await call.reinvite(body=b"other", timeout=40)
 
     async def _notify(self, incoming: IncomingSubscribe) -> None:
         subscription = incoming.accept()
@@ -173,9 +175,12 @@ async def call(caller: SipEndpoint, target: str, wish: str) -> None:
     """Call, talk, and leave; or wait for the other side to leave."""
     established = await caller.invite(message(wish, "INVITE"), target, timeout=40)
     await established.ack()
-    if wish == "answer":
+    if wish in ("answer", "change"):
         with suppress(SipError):
-            await established.request("INFO")
+            if wish == "answer":
+                await established.request("INFO")
+            else:  # both sides at once
+                await established.reinvite(body=b"other", timeout=40)
         await established.bye(timeout=40)
         return
     with suppress(TimeoutError):
@@ -223,6 +228,7 @@ async def asked(caller: SipEndpoint, target: str, wish: str) -> None:
 ACTS = {
     "ask": (asked, "answer"),
     "call": (call, "answer"),
+    "change": (call, "change"),
     "be hung up on": (call, "hang-up"),
     "be refused": (call, "refuse"),
     "ring in vain": (cancelled, "ring"),
@@ -295,5 +301,5 @@ async def test_each_act_does_what_it_says_in_fair_weather(name: str, transport: 
                     await what(caller, target, wish)
             else:
                 await what(caller, target, wish)
-            assert len(callee.delivered) == (2 if name == "call" else 1)
-            assert callee.accepted == (name in ("call", "be hung up on"))
+            assert len(callee.delivered) == (2 if name in ("call", "change") else 1)
+            assert callee.accepted == (name in ("call", "change", "be hung up on"))
