@@ -161,6 +161,7 @@ class SipEndpoint:
                 waiting=self._inbox.__len__,
                 counters=self.counters,
                 is_known=is_known,
+                on_proved=self._dawdlers.trust,
             ),
         )
         self.user_agent = user_agent

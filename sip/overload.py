@@ -41,8 +41,9 @@ class OverloadLimits:
     whole_message: float = 30.0
     """Seconds from the first to the last byte of a message on a connection."""
     stranger_idle: float = 300.0
-    """Seconds after its last message that a connection is kept which a stranger has opened and
-    nothing is under way on, no call and no subscription; it is closed within a quarter more."""
+    """Seconds after its last message that a connection is kept which a peer has opened that has
+    never proved on it who he is, and that has nothing under way, no call and no subscription; it
+    is closed within a quarter more."""
     connections: int = 16_384
     """Connections at once, of TCP and of TLS each."""
     connections_per_source: int = 4_096
@@ -102,7 +103,16 @@ class Gate:
     Without ``is_known`` nobody is charged, and only the high mark counts.
     """
 
-    __slots__ = ("_buckets", "_counters", "_high", "_is_known", "_limits", "_refusals", "_waiting")
+    __slots__ = (
+        "_buckets",
+        "_counters",
+        "_high",
+        "_is_known",
+        "_limits",
+        "_on_proved",
+        "_refusals",
+        "_waiting",
+    )
 
     def __init__(
         self,
@@ -112,6 +122,7 @@ class Gate:
         waiting: Callable[[], int],
         counters: Counter[str],
         is_known: Callable[[Flow], bool] | None = None,
+        on_proved: Callable[[Flow], None] | None = None,
     ) -> None:
         """Make a gate.
 
@@ -121,8 +132,10 @@ class Gate:
             waiting: Returns how many requests wait.
             counters: Counts ``overload``, ``charged_out``, ``charged`` and ``refused_silently``.
             is_known: Tells whether a flow belongs to a peer that has proved who it is.
+            on_proved: Is told of a flow whose peer has become known by a request.
         """
         self._limits = limits
+        self._on_proved = on_proved
         self._high = high
         self._waiting = waiting
         self._counters = counters
@@ -181,6 +194,8 @@ class Gate:
             if response.status >= 200 and flow.remote[0] in self._buckets and self.knows(flow):
                 # Two: the request that was challenged was paid for as well.
                 self._charge(flow.remote[0], -2.0, now)
+                if self._on_proved is not None:
+                    self._on_proved(flow)
         elif is_offence(request, response):
             self._counters["charged"] += 1
             self._charge(flow.remote[0], self._limits.failure_cost, now)
@@ -240,13 +255,15 @@ class Held(Generic[K]):
 class _Watched:
     """What is known of one connection."""
 
-    __slots__ = ("has_spoken", "is_accepted", "is_timed", "spoken_at")
+    __slots__ = ("has_spoken", "is_accepted", "is_timed", "is_trusted", "spoken_at")
 
     def __init__(self, now: float, *, is_accepted: bool) -> None:
         self.is_accepted = is_accepted
         """The peer has opened it."""
         self.is_timed = False
         """A message has to become whole in time."""
+        self.is_trusted = False
+        """Its peer has proved here who he is, and may go on over other connections."""
         self.has_spoken = False
         self.spoken_at = now
         """When its last message was whole, or when it was opened."""
@@ -301,6 +318,12 @@ class Dawdlers:
             if not watched.is_accepted:
                 del self._watched[flow]
 
+    def trust(self, flow: Flow) -> None:
+        """Let a connection be idle for as long as its peer likes."""
+        watched = self._watched.get(flow)
+        if watched is not None:
+            watched.is_trusted = True
+
     def gone(self, flow: Flow) -> None:
         """Forget a connection."""
         self._watched.pop(flow, None)
@@ -332,7 +355,9 @@ class Dawdlers:
         return [
             flow
             for flow, watched in self._watched.items()
-            if watched.spoken_at <= last and watched.is_accepted and not watched.is_timed
+            if watched.spoken_at <= last
+            and watched.is_accepted
+            and not (watched.is_timed or watched.is_trusted)
         ]
 
 

@@ -200,3 +200,24 @@ async def test_connection_with_an_unanswered_request_is_not_idle() -> None:
             assert received[0].startswith(b"SIP/2.0 200")
             await asyncio.sleep(10)
             assert received[-1] == b"lost"
+
+
+async def test_connection_that_a_peer_registered_over_is_kept_when_he_goes_on_elsewhere() -> None:
+    """Some devices open a connection for each message, and lose heart when the first is closed."""
+    known: set[Flow] = set()
+    async with simulated(is_known=known.__contains__) as (server, net):
+
+        def serve(request: IncomingRequest) -> None:
+            known.clear()
+            known.add(request.flow)
+            request.respond(200)
+
+        serving_all = asyncio.ensure_future(server.serve(serve))
+        received: list[bytes] = []
+        (await raw_connection(net, received)).write(OPTIONS)
+        await asyncio.sleep(1)
+        later: list[bytes] = []
+        (await raw_connection(net, later)).write(OPTIONS.replace(b"bK1", b"bK2"))
+        await asyncio.sleep(1000)
+        assert b"lost" not in received + later
+        serving_all.cancel()
