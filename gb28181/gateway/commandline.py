@@ -10,6 +10,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from sip import parser
+
 from .control import ControlFailed, call, converse
 
 if TYPE_CHECKING:
@@ -53,6 +55,12 @@ def fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def build() -> str:
+    """Say what this process runs: the plain or the compiled modules, and whose loop."""
+    modules = "plain" if str(parser.__file__).endswith(".py") else "compiled"
+    return f"{modules} with {'asyncio' if fast_loop() is None else 'uvloop'}"
+
+
 async def _serve(gateway: Any, config: Config) -> int:
     from .process import serve as run
 
@@ -63,7 +71,8 @@ async def _serve(gateway: Any, config: Config) -> int:
         gc.set_threshold(20_000, 20, 50)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, gateway.reload_certificates)
-        print(f"gateway {config.platform.id} on {', '.join(config.platform.listen)}", flush=True)
+        print(f"gateway {config.platform.id} on {', '.join(config.platform.listen)}")
+        print(f"build: {build()}", flush=True)
 
     cause = await run(gateway, stop_on_signals(), ready)
     if cause is not None:

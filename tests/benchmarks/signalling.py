@@ -138,13 +138,9 @@ def ours(
 
 def build_of(python: str) -> str:
     """Whether an interpreter has the compiled modules and uvloop, by its own word."""
-    code = "import sip.message as m; print('plain' if m.__file__.endswith('.py') else 'compiled')"
-    loop = "import importlib.util as u; print('uvloop' if u.find_spec('uvloop') else 'asyncio')"
-    said = [
-        subprocess.run([python, "-P", "-c", one], capture_output=True, text=True, check=True)
-        for one in (code, loop)
-    ]
-    return " with ".join(one.stdout.strip() for one in said)
+    code = "from gb28181.gateway.commandline import build; print(build())"
+    said = subprocess.run([python, "-P", "-c", code], capture_output=True, text=True, check=True)
+    return said.stdout.strip()
 
 
 def resident(pid: int) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import socket
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from gb28181.gateway.cli import main
+from gb28181.gateway.commandline import build
+from sip import parser
 
 MINIMAL = '[platform]\nid = "34020000002000000001"\npassword = "x"\n'
 
@@ -121,3 +124,9 @@ def test_status_without_a_gateway_says_what_to_do(
 def test_version_lists_the_optional_packages(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["version"]) == 0
     assert "gb28181 0." in capsys.readouterr().out
+
+
+def test_the_build_is_told_as_it_is() -> None:
+    modules, _, loop = build().partition(" with ")
+    assert (modules == "plain") == str(parser.__file__).endswith(".py")
+    assert (loop == "uvloop") == (importlib.util.find_spec("uvloop") is not None)
