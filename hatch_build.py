@@ -111,6 +111,10 @@ def compile_modules(root: Path, modules: list[str], sources: list[str], target: 
                 Extension(str(Path(source).with_suffix("")).replace("/", "."), [source])
                 for source in sources
             ]
+            if sys.platform == "linux":  # calls from one module to another go straight there
+                for extension in extensions:
+                    extension.extra_compile_args = [*extension.extra_compile_args, "-fno-plt"]
+                    extension.extra_link_args = ["-Wl,-Bsymbolic"]
             command = build_ext(Distribution({"name": "gb28181", "ext_modules": extensions}))
             command.build_lib, command.build_temp = str(target), f"{scratch}/objects"
             command.ensure_finalized()
