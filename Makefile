@@ -50,7 +50,7 @@ plain: .venv/.dev         ## the core's tests against a plain install of the whe
 
 COMPILED := .venv-compiled
 $(COMPILED)/.made: $(BIN)/python hatch_build.py pyproject.toml constraints.txt \
-    $(wildcard sip/*.py rtp/*.py rtp/*.c rtp/*/*.py gb28181/*.py gb28181/*/*.py)
+    $(wildcard sip/*.py sip/*.c rtp/*.py rtp/*.c rtp/*/*.py gb28181/*.py gb28181/*/*.py)
 	$(BIN)/python -m venv $(COMPILED)
 	GB28181_COMPILE=1 $(COMPILED)/bin/python -m pip install -q --disable-pip-version-check \
 	  -c constraints.txt --force-reinstall '.[fast]' pytest pytest-asyncio hypothesis

@@ -202,7 +202,7 @@ def main() -> None:
     loads = (
         Load("REGISTER with digest", "register.xml", 800),
         Load("MESSAGE", "keepalive.xml", 1500),
-        Load("MESSAGE with its body read", "keepalive.xml", 1500, ("--decode",)),
+        Load("MESSAGE, its body read by ours alone", "keepalive.xml", 1500, ("--decode",)),
         Load("REGISTER with digest, 4,000 a second", "register.xml", 4000),
     )
     pythons = [] if options.only_compiled else [sys.executable]
