@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from .errors import MalformedMessage
-from .uri import SipUri
+from .uri import IPV6, SipUri
 from .uri import parse as parse_uri
 
 try:  # the compiled build has them in C
@@ -24,7 +24,7 @@ _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _BETWEEN_COMMAS: Final = re.compile(r'(?:[^",<]++|"(?:[^"\\]|\\.)*+"?|<[^>]*+>?)++', re.DOTALL)
 _BETWEEN_SEMICOLONS: Final = re.compile(r'(?:[^";]++|"(?:[^"\\]|\\.)*+"?)++', re.DOTALL)
 _VIA: Final = re.compile(
-    r"\s*SIP\s*/\s*\d\.\d\s*/\s*([^\s/;,]+)\s+(?:\[([^\]\s]+)\]|([^\s;:,\[\]]+))"
+    rf"\s*SIP\s*/\s*\d\.\d\s*/\s*([^\s/;,]+)\s+(?:\[({IPV6})\]|([^\s;:,\[\]]+))"
     r"\s*+(?::\s*+([0-9]{0,40}+))?+\s*+(?:;(.*))?\Z",
     re.IGNORECASE | re.DOTALL,
 )
@@ -379,9 +379,13 @@ def format_parameters(parameters: Mapping[str, str | None]) -> str:
 
 
 def with_parameters(text: str, written: Mapping[str, str]) -> str:
-    """Return a value with some parameters written anew at its end, and all else as it stands."""
+    """Return a value with some parameters written anew at its end, and all else as it stands.
+
+    Nothing between two semicolons is no parameter (RFC 3261 25.1) and left out.
+    """
     parts = _BETWEEN_SEMICOLONS.findall(text) if '"' in text else text.split(";")
-    kept = [part for part in parts if part.partition("=")[0].strip().lower() not in written]
+    names = [part.partition("=")[0].strip().lower() for part in parts]
+    kept = [part for name, part in zip(names, parts, strict=True) if name and name not in written]
     return ";".join([*kept, *(f"{name}={value}" for name, value in written.items())])
 
 

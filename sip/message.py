@@ -337,6 +337,7 @@ def make_response(
         if value is None:
             continue
         if name == "To" and to_tag is not None and _lacks_tag(request):
+            value = value.rstrip("; \t")  # an empty parameter is none (RFC 3261 25.1)
             value = f"{value};tag={to_tag}"
         copied.append((name, value))
     if status == 100 and (timestamp := request.headers.get("Timestamp")) is not None:

@@ -379,8 +379,8 @@ def _check_needed(message: Request | Response) -> None:
         return
     if message.cseq.method != message.method:
         raise MalformedMessage(f"CSeq names {message.cseq.method[:40]}, not {message.method[:40]}")
-    if not is_plain(message.uri) and message.uri[:4].lower() in ("sip:", "sips"):
-        _ = message.request_uri  # RFC 5118 4.2; what another scheme means, its user decides
+    if not is_plain(message.uri):
+        _ = message.request_uri  # RFC 5118 4.2
 
 
 def _answerable(fault: MalformedMessage, message: Request | Response) -> MalformedMessage:

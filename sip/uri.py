@@ -9,9 +9,9 @@ from typing import Final
 from .errors import MalformedMessage
 
 SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
-_HOST_PORT: Final = re.compile(
-    r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:;?<>\[\]@\"]+))(?::([0-9]{0,40}))?\Z"
-)
+# What stands between the brackets; some write the zone of a link-local address behind it.
+IPV6: Final = r"[0-9A-Fa-f.]*+:[0-9A-Fa-f:.]*+(?:%[\w.\-]++)?+"
+_HOST_PORT: Final = re.compile(rf"(?:\[({IPV6})\]|([^\s:;?<>\[\]@\"]+))(?::([0-9]{{0,40}}))?\Z")
 # What nearly all URIs look like; the rest takes the longer way.
 _USUAL: Final = re.compile(
     r"(sips?):([A-Za-z0-9_.\-+]+)@([A-Za-z0-9.\-]+)(?::(\d{1,4}))?\Z", re.ASCII

@@ -10,7 +10,6 @@ from sip.endpoint import IncomingInvite, IncomingSubscribe
 from sip.errors import SipError
 
 from ..catalog import TCP_BUDGET, UDP_BUDGET
-from ..dispatch import ALLOW
 from ..equipment.known import is_known
 from ..equipment.packing import PageT, pack
 from ..errors import MalformedCommand
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gb28181.answers")
 
+ALLOW = "INVITE, ACK, INFO, CANCEL, BYE, OPTIONS, MESSAGE"
+"""The methods that are served for the platform above. Source: 9.2.3 b."""
 MAX_BUSY = 64
 """Commands that may be served at once, long answers among them; one more gets 503."""
 _UNKNOWN_KEPT = 1000
@@ -63,6 +64,8 @@ class Answers:
             subscribe: Serves a SUBSCRIBE with what it asks; nobody can subscribe when None.
         """
         self.unknown: Counter[str] = Counter()
+        # RFC 3261 8.2.1: what a 405 refuses does not stand in it.
+        self._allow = [("Allow", ALLOW if subscribe is None else f"{ALLOW}, SUBSCRIBE")]
         self._busy = 0
         self._link = link
         self._commands = commands
@@ -79,9 +82,9 @@ class Answers:
             case "MESSAGE":
                 return self._message(incoming)
             case "OPTIONS":
-                incoming.respond(200, headers=[("Allow", ALLOW)])
+                incoming.respond(200, headers=self._allow)
             case _:
-                incoming.respond(405, headers=[("Allow", ALLOW)])
+                incoming.respond(405, headers=self._allow)
         return None
 
     async def send(self, answer: Message) -> bool:

@@ -132,7 +132,8 @@ def test_old_and_padded_forms_of_via_are_read(text: str, written: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", ")", "(a)", "SIP/2.0/UDP", "SIP/x/UDP h", "SIP/2.0/UDP h:99999", "SIP/2.0/UDP h:x",
-     "UDP h", "SIP/2.0/UDP " + " " * 5000 + "h" + " " * 5000 + "!"],
+     "UDP h", "SIP/2.0/UDP [host]", "SIP/2.0/UDP []",
+     "SIP/2.0/UDP " + " " * 5000 + "h" + " " * 5000 + "!"],
 )  # fmt: skip
 def test_broken_via_is_refused(text: str) -> None:
     with pytest.raises(MalformedMessage):
@@ -308,4 +309,10 @@ def test_parameters_are_written_into_a_value_that_stays_as_it_was() -> None:
     text = 'SIP/2.0/UDP  H ; Branch=x;RPORT;y="a;rport=1"'
     assert with_parameters(text, {"rport": "5", "received": "::1"}) == (
         'SIP/2.0/UDP  H ; Branch=x;y="a;rport=1";rport=5;received=::1'
+    )
+
+
+def test_empty_parameters_are_not_written_again() -> None:
+    assert with_parameters("SIP/2.0/UDP h;;branch=x; ;", {"rport": "5"}) == (
+        "SIP/2.0/UDP h;branch=x;rport=5"
     )

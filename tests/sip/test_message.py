@@ -253,6 +253,12 @@ def test_a_tag_is_added_after_an_address_without_brackets() -> None:
     assert make_response(request, 200, to_tag="new").to.tag == "new"
 
 
+def test_a_tag_replaces_an_empty_parameter() -> None:
+    request = register()
+    request.headers.set("To", "<sip:1@d>; ;")
+    assert make_response(request, 200, to_tag="new").headers.get("To") == "<sip:1@d>;tag=new"
+
+
 def test_failures_carry_no_record_route() -> None:
     request = register(("Record-Route", "<sip:r;lr>"))
     assert "Record-Route" not in make_response(request, 404).headers

@@ -171,6 +171,24 @@ def test_what_requires_an_unknown_extension_is_answered_420(method: str) -> None
     assert server.events() == []
 
 
+@pytest.mark.parametrize(
+    ("encoding", "body", "status"),
+    [("gzip", b"\x1f\x8b", 415), ("identity, GZIP", b"x", 415), ("identity", b"x", 0),
+     ("gzip", b"", 0), ("", b"x", 0)],
+)  # fmt: skip
+def test_packed_body_is_answered_415(encoding: str, body: bytes, status: int) -> None:
+    server = stack()  # RFC 3261 8.2.3
+    request = message()
+    request.headers.add("e", encoding)
+    request.body = body
+    server.receive_data(UDP, on_wire(request), 0.0)
+    assert bool(server.events()) == (status == 0)
+    if status:
+        response = only_response(server)
+        assert response.status == status
+        assert response.headers.get("Accept-Encoding") == "identity"
+
+
 def test_extensions_that_our_user_serves_may_be_required() -> None:
     server = SipStack(token=lambda: "t", extensions=["Timer", "100rel"])
     request = message()

@@ -31,6 +31,7 @@ def wire(start: str, *fields: str, **given: str) -> bytes:
     return ("\r\n".join([*lines, "Content-Length: 0"]) + "\r\n\r\n").encode()
 
 
+_INVITE = "INVITE sip:b@h SIP/2.0"
 VALID = {
     "options of a phone": wire(
         "OPTIONS sip:carol@example.net SIP/2.0", "Accept: application/sdp", "Accept-Encoding:"
@@ -91,6 +92,21 @@ VALID = {
     "a URI with all that is allowed": wire(
         "INVITE sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*@h SIP/2.0",
         To="token1~` token2'+_ token3*%!.- <sip:a%20b;p=1:pw@h;lr;x=%21?s=%20&t=>;p*='\"x\"",
+    ),
+    "an equals sign in the user": wire("INVITE sip:room=12@h;xyz=pqd SIP/2.0"),
+    "a URI as the value of a parameter": wire(
+        "INVITE sip:annc@192.0.2.1:6666;play=http://192.0.2.2:8080/pin.vxml SIP/2.0"
+    ),
+    "an address of both versions": wire("INVITE sip:b@[5f1b:df00::20:800:121.12.131.12] SIP/2.0"),
+    "a URI in a quoted value": wire(
+        "REGISTER sip:h SIP/2.0",
+        'Contact: <sip:a@192.0.2.1;pn-tok=fm:APA;app=;ob>;received="sip:192.0.2.9:6;x=y";expires=9',
+    ),
+    "a display name that looks like an address": wire(
+        _INVITE, From='"<sip: a@h>"  <sip:a@h>;tag=1'
+    ),
+    "an IPv6 address without brackets in received": wire(
+        _INVITE, Via="SIP/2.0/TCP h:5090;ttl=200;received=64:ff9b::a3e:de6;branch=z9hG4bK1"
     ),
     "an unknown method": wire("NEWMETHOD.!%*_+`'~ sip:b@h SIP/2.0"),
     "a telephone number": wire(
@@ -172,7 +188,6 @@ def test_the_route_of_an_answer_through_two_proxies() -> None:  # RFC 3665 3.2
     assert routes == ["<sip:ss1.example.com;lr>", "<sip:ss2.example.org;lr>"]
 
 
-_INVITE = "INVITE sip:b@h SIP/2.0"
 BROKEN = {
     "no blank in CSeq": (wire(_INVITE, CSeq="218746INVITE"), 400),
     "a CSeq of seventy bits": (wire(_INVITE, CSeq="21874624876976218746 INVITE"), 400),
@@ -190,6 +205,13 @@ BROKEN = {
     "no host": (wire("INVITE sip:user@ SIP/2.0"), 400),
     "nothing but a scheme": (wire("INVITE sip: SIP/2.0"), 400),
     "a URI in brackets": (wire("INVITE <sip:b@h> SIP/2.0"), 400),
+    "a name and a URI in brackets": (wire('INVITE "Bob"<sip:b@h> SIP/2.0'), 400),
+    "no IPv6 address in its brackets": (wire("INVITE sip:b@[::xyz]:5060 SIP/2.0"), 400),
+    "quotes within a URI": (wire('INVITE sip:b@h;thinfo="a=" SIP/2.0'), 400),
+    "two addresses in To": (wire(_INVITE, To="<sip:b@h>, <sip:c@h>"), 400),
+    "a name between quotes and brackets": (wire(_INVITE, From='"A" B <sip:a@h>;tag=1'), 400),
+    "a length of two numbers": (wire(_INVITE, "Content-Length: 0, 0"), 400),
+    "a number of other digits": (wire(_INVITE, CSeq="\u0661 INVITE"), 400),
     "no URI": (wire("INVITE SIP/2.0"), 400),
     "blanks in a URI": (wire("INVITE sip:b @h SIP/2.0"), 400),
     "another version": (wire("INVITE sip:b@h SIP/2.1"), 505),
