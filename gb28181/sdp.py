@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from ipaddress import ip_address
 from types import MappingProxyType
 
 from .errors import InvalidIdentifier, MalformedSdp
@@ -23,6 +24,8 @@ _ENCODINGS = MappingProxyType(
     {0: "PCMU", 4: "G723", 8: "PCMA", 9: "G722", 18: "G729", 20: "SVACA", 96: "PS"}
 )
 _TRANSPORT = re.compile(r"(?:(TCP/)|UDP/)?RTP(?:/S?AVPF?)?(?:(/TCP)|/UDP)?\Z", re.IGNORECASE)
+# A name of another shape cannot be resolved: the resolver raises what is no OSError.
+_NAME = re.compile(r"(?:[0-9A-Za-z_-]{1,63}\.)*[0-9A-Za-z_-]{1,63}\.?\Z")
 _FORMAT = re.compile(r"(?:v/?([^a]*))?(?:a/?(.*))?\Z", re.IGNORECASE)
 
 
@@ -207,29 +210,38 @@ class SessionDescription:
             yield f"{name}:{value}" if value else name
 
 
-def parse_sdp(body: bytes) -> SessionDescription:
+def parse_sdp(body: bytes, *, host: str = "") -> SessionDescription:
     """Read a description tolerantly.
 
     Bare LF is taken for a line end, unknown lines are skipped, ``y=`` and ``f=`` may stand
-    anywhere. Of several media the first video that is not declined is read, else the first of all,
-    with its attributes and the session's. An unreadable ``y=`` or ``f=`` counts as absent. NTP
-    times become Unix seconds.
+    anywhere. Of several media over RTP the first video that is not declined is read, else the first
+    of all, with its attributes and the session's. An unreadable ``y=`` or ``f=`` counts as absent.
+    NTP times become Unix seconds.
+
+    Args:
+        body: The description.
+        host: The address where the description names none that can be used.
 
     Raises:
-        MalformedSdp: There is no media line, or its port or transport cannot be used.
+        MalformedSdp: There is no media line, its port or transport cannot be used, or there is no
+            address.
     """
     if len(body) > MAX_SIZE:
         raise MalformedSdp(f"the description has {len(body)} bytes, more than {MAX_SIZE}")
     session, medias = _split(_decode(body))
     if not medias:
         raise MalformedSdp("the description has no m= line")
+    medias = [m for m in medias if m.transport is not None] or medias
     open_ones = [m for m in medias if m.port] or medias
     media = next((m for m in open_ones if m.kind == "video"), open_ones[0])
+    if media.transport is None:
+        raise MalformedSdp(f"{media.carrier[:40]} is not a transport of the standard")
     lines = [*session, *(line for m in medias for line in m.lines if line[0] in "yf")]
     origin_id, origin_address = _origin(_first(session, "o"))
     start, end = _times(_first(session, "t"))
     attributes = _Attributes([*media.lines, *session])
-    address = _address(_first(media.lines, "c")) or _address(_first(session, "c")) or origin_address
+    written = (_address(_first(media.lines, "c")), _address(_first(session, "c")), origin_address)
+    address = next((one for one in written if one), host)
     if not address:
         raise MalformedSdp("the description has no address")
     return SessionDescription(
@@ -256,7 +268,9 @@ def parse_sdp(body: bytes) -> SessionDescription:
 class _Media:
     kind: str
     port: int
-    transport: MediaTransport
+    carrier: str
+    transport: MediaTransport | None
+    """``None``: not RTP, so that only another media can be taken."""
     numbers: tuple[int, ...]
     lines: list[tuple[str, str]]
 
@@ -332,13 +346,11 @@ def _media(value: str) -> _Media:
     port = words[1].partition("/")[0]
     if not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
         raise MalformedSdp(f"the line m={value[:80]} has no usable port")
-    transport = _TRANSPORT.match(words[2])
-    if transport is None:
-        raise MalformedSdp(f"{words[2][:40]} is not a transport of the standard")
     return _Media(
         kind=words[0].lower(),
         port=int(port),
-        transport=MediaTransport.TCP if transport[1] or transport[2] else MediaTransport.UDP,
+        carrier=words[2],
+        transport=_transport(words[2]),
         numbers=tuple(
             dict.fromkeys(
                 int(w) for w in words[3:] if w.isascii() and w.isdigit() and int(w[:4]) <= 127
@@ -348,20 +360,40 @@ def _media(value: str) -> _Media:
     )
 
 
+def _transport(text: str) -> MediaTransport | None:
+    matched = _TRANSPORT.match(text)
+    if matched is None:
+        return None
+    return MediaTransport.TCP if matched[1] or matched[2] else MediaTransport.UDP
+
+
 def _first(lines: Iterable[tuple[str, str]], key: str) -> str:
     return next((value for name, value in lines if name == key), "")
 
 
 def _origin(value: str) -> tuple[str, str]:
     words = value.split()
-    return (words[0] if words else ""), (words[-1] if len(words) >= 6 else "")
+    return (words[0] if words else ""), (_host(words[-1]) if len(words) >= 6 else "")
 
 
 def _address(value: str) -> str:
     words = value.split()
     if len(words) < 3:
         return ""
-    return words[2].partition("/")[0].strip("[]")
+    return _host(words[2].partition("/")[0].strip("[]"))
+
+
+def _host(text: str) -> str:
+    """Return an address or a name that can be resolved; empty for what is neither."""
+    if text.count(":") == 1:  # platforms write the port of their media server behind its address
+        text = text.partition(":")[0]
+    if _NAME.match(text) and len(text) <= 253:
+        return text
+    try:
+        ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    return text
 
 
 def _times(value: str) -> tuple[int, int]:

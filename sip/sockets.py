@@ -103,7 +103,7 @@ class Sockets:
         if transport != "udp":
             try:
                 return await self._stream(transport).connect((host, port))
-            except OSError as exc:
+            except (OSError, UnicodeError) as exc:
                 raise FlowFailed(f"{transport}: {exc}") from exc
         host = await self._resolve(host)
         local = next((local for local in self.udp if (":" in local[0]) == (":" in host)), None)
@@ -204,7 +204,7 @@ class Sockets:
             return host
         try:
             return str((await resolve(host, None))[0][4][0])
-        except OSError as exc:
+        except (OSError, UnicodeError) as exc:  # the latter for ``a..b``
             raise FlowFailed(f"{host} is not known: {exc}") from exc
 
     async def _open_client_udp(self, host: str) -> Address:

@@ -437,7 +437,7 @@ class TcpTransport:
                 fault = await connection.ready
         except TimeoutError as exc:
             raise FlowFailed(f"{where}: no answer") from exc
-        except OSError as exc:
+        except (OSError, UnicodeError) as exc:  # the latter for a name such as ``a..b``
             raise FlowFailed(f"{where}: {exc}") from exc
         finally:
             if not connection.ready.done():

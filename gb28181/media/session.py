@@ -184,7 +184,8 @@ class MediaSession:
         # A device may send as soon as it has answered, so the ACK is not waited with.
         await call.ack()
         self._reach(Stage.ACKNOWLEDGED)
-        answer = self.answer = parse_sdp(call.response.body)
+        # Some cameras leave the address out; that of their signalling serves then.
+        answer = self.answer = parse_sdp(call.response.body, host=self._signalling_host)
         self._check(offer, answer)
         self.receiver.expect(
             ssrc=answer.ssrc if answer.ssrc is not None else plan.ssrc,
@@ -412,12 +413,15 @@ class MediaSession:
                 made(self, Reason.BAD_ANSWER, "its answer declines the media (port 0)")
             )
 
-    def _media_host(self, answered: str) -> str:
+    @property
+    def _signalling_host(self) -> str:
         target = self.plan.target
-        signalling = (
+        return (
             self.plan.peer_host.rsplit(":", 1)[0] if isinstance(target, str) else target.remote[0]
         )
-        return media_host(answered, signalling)
+
+    def _media_host(self, answered: str) -> str:
+        return media_host(answered, self._signalling_host)
 
 
 def media_host(answered: str, signalling: str) -> str:

@@ -142,6 +142,42 @@ def test_the_address_of_the_origin_serves_when_there_is_no_other() -> None:
     assert parse(LIVE.replace("c=IN IP4 192.0.2.20\n", "")).address == "192.0.2.20"
 
 
+def test_the_address_of_the_signalling_serves_an_answer_without_any() -> None:
+    # seen: a Hikvision camera, "o=... IN IP4 " and "c=IN IP4 " with nothing behind
+    text = LIVE.replace("192.0.2.20", "")
+    assert parse_sdp(text.encode(), host="192.0.2.31").address == "192.0.2.31"
+    assert parse_sdp(LIVE.encode(), host="192.0.2.31").address == "192.0.2.20"
+
+
+def test_a_port_behind_the_address_is_left_out() -> None:  # seen: WVP, "c=IN IP4 192.0.2.20:8116"
+    assert parse(LIVE.replace("192.0.2.20", "192.0.2.20:8116")).address == "192.0.2.20"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("media.example.com", "media.example.com"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("media..example", "192.0.2.7"),
+        ("x" * 64, "192.0.2.7"),
+        (".".join(["x" * 60] * 5), "192.0.2.7"),
+        ("a\0b", "192.0.2.7"),
+        ("::g", "192.0.2.7"),
+        ("%", "192.0.2.7"),
+    ],
+)
+def test_an_address_that_no_socket_takes_counts_as_absent(text: str, expected: str) -> None:
+    description = LIVE.replace("c=IN IP4 192.0.2.20", f"c=IN IP4 {text}")
+    assert parse(description.replace("192.0.2.20", "192.0.2.7")).address == expected
+
+
+def test_media_that_is_not_rtp_is_passed_over() -> None:  # RFC 3264 6
+    other = "m=application 5070 UDP/BFCP *\na=floorctrl:c-s\n"
+    assert parse(LIVE.replace("m=video", other + "m=video")).port == 30000
+    assert parse(LIVE + other).attributes == parse(LIVE).attributes
+
+
 def test_an_ipv6_address_is_written_as_such() -> None:
     description = SessionDescription(origin_id="1", address="2001:db8::1", port=1)
     assert b"c=IN IP6 2001:db8::1\r\n" in description.to_bytes()
@@ -268,6 +304,7 @@ def test_session_names_are_compared_without_case() -> None:
         LIVE.replace("30000", "70000").encode(),
         LIVE.replace("RTP/AVP", "tcp").encode(),
         LIVE.replace("192.0.2.20", "").encode(),
+        LIVE.replace("192.0.2.20", "a..b").encode(),
         LIVE.encode() + b"a=x\n" * 20_000,
     ],
 )

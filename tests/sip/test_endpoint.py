@@ -328,6 +328,14 @@ async def test_sizes_are_a_setting() -> None:
         assert (await client.request(large, at(server, "tcp"))).status == 513
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("host", ["a..b", "x" * 64])
+async def test_a_name_that_cannot_be_one_is_flow_failed(transport: str, host: str) -> None:
+    async with endpoint() as client:
+        with pytest.raises(FlowFailed):
+            await client.request(message(), f"{transport}://{host}:5060")
+
+
 async def test_refused_tcp_connection_is_flow_failed() -> None:
     async with endpoint() as server, endpoint() as client:
         address = at(server, "tcp")
