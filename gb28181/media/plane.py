@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from typing import Protocol, TypeVar
 
 from rtp.transport import Address, MediaNetwork
@@ -22,6 +25,8 @@ from .shared import SharedPort
 MODES = ("udp", "tcp-passive", "tcp-active")
 """How a media end meets its peer: a UDP socket, listening, or connecting."""
 
+RESOLVE_TIMEOUT = 4.0
+"""Seconds that the name of a peer of UDP media may take to be looked up."""
 _SAID_FOR = 60.0
 _TAKEN = {errno.EADDRINUSE, errno.EACCES}
 
@@ -144,9 +149,11 @@ class LocalMediaPlane:
 
         Raises:
             PortsExhausted: No port is left.
-            OSError: The address is not ours.
+            OSError: The address is not ours, or the peer's name is not known.
             ValueError: No such mode.
         """
+        if remote is not None and mode == "udp":
+            remote = await self._resolved(remote, host)
 
         async def attempt(port: int) -> MediaSink:
             sink = MediaSink(mode=mode, local=(host, port), on_closed=self._forget_sink)
@@ -199,6 +206,20 @@ class LocalMediaPlane:
             "leased_ports": self._ports.leased,
             "quarantined_ports": self._ports.quarantined(self._loop.time()),
         }
+
+    async def _resolved(self, remote: Address, local: str) -> Address:
+        """Return the peer with an address in place of a name, which each send would look up."""
+        with contextlib.suppress(ValueError):
+            ip_address(remote[0].partition("%")[0])
+            return remote
+        family = socket.AF_INET6 if ":" in local else socket.AF_INET
+        try:
+            async with asyncio.timeout(RESOLVE_TIMEOUT):
+                found = await self._loop.getaddrinfo(remote[0], remote[1], family=family)
+        except (TimeoutError, UnicodeError) as exc:
+            raise OSError(f"the media's peer {remote[0]} is not known") from exc
+        host, port = found[0][4][:2]
+        return str(host), int(port)
 
     async def _open(
         self, mode: str, attempt: Callable[[int], Awaitable[_End]], *, usual: int | None = None

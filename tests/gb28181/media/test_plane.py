@@ -130,3 +130,15 @@ async def test_drops_of_the_kernel_are_counted_and_said_once(
     assert len(said) == 1
     assert f"most for {HOST}:{receiver.local[1]}" in said[0].message
     await plane.close()
+
+
+async def test_a_name_of_the_peer_is_looked_up_before_anything_is_sent(
+    network: SocketNetwork,
+) -> None:
+    plane = LocalMediaPlane(network, ports=free_range(10))
+    sink = await plane.open_sink("udp", host=HOST, remote=("localhost", 9000))
+    assert sink.remote == (HOST, 9000)
+    with pytest.raises(OSError, match="is not known"):
+        await plane.open_sink("udp", host=HOST, remote=("a..b", 9000))
+    assert plane.counts()["leased_ports"] == 1
+    await plane.close()
