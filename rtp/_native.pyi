@@ -1,8 +1,6 @@
 """What ``_native.c`` offers; there only in a compiled build."""
 
-Facts = tuple[bool, bool, bool, int, int, int, int, int, int, int]
-"""Is RTP, is plain, is a run, SSRC, timestamp (both -1 when there are several), first and last
-sequence number, first and last timestamp, payload type (-1 when there are several)."""
+from .strides import Facts
 
 def scan(data: bytearray, start: int, stride: int, count: int, /) -> Facts: ...
 def join(

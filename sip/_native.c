@@ -2,7 +2,8 @@
  *
  * sip/usual.py says what they are, and has the same functions for the plain build. What is not
  * usual, or not ASCII, is left to the parser and the writer in Python, which alone decide what is
- * malformed. Nothing here keeps state, waits, or reads outside of what it was given. */
+ * malformed. Nothing here keeps state but its tables, waits, or reads outside of what it was given.
+ */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdint.h>

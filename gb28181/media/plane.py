@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 from typing import Protocol, TypeVar
 
 from rtp.transport import Address, MediaNetwork
+from sip.transport import is_literal
 
 from .ends import MediaReceiver, Relaying, RelaySink
 from .inputs import ReceiverInputs
@@ -209,8 +208,7 @@ class LocalMediaPlane:
 
     async def _resolved(self, remote: Address, local: str) -> Address:
         """Return the peer with an address in place of a name, which each send would look up."""
-        with contextlib.suppress(ValueError):
-            ip_address(remote[0].partition("%")[0])
+        if is_literal(remote[0]):
             return remote
         family = socket.AF_INET6 if ":" in local else socket.AF_INET
         try:

@@ -76,6 +76,7 @@ async def test_a_platform_that_is_gone_takes_its_sessions_with_it(gb: Simulation
     await gb.until(CatalogChanged)
     live = await platform.channel(camera.channels[0]).play().open()
     gb.host_of(platform).vanish()
+    assert len(camera.role.sessions) == 1
     await gb.until(lambda: camera.role.sessions == [], within=3 * 20 + 60)
     live.close()
 

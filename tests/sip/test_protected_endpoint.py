@@ -1,4 +1,4 @@
-"""Connections that peers open and then leave idle; endpoints on a simulated network."""
+"""What an endpoint is protected from: too much, and connections that dawdle or are left idle."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ from sip.message import Headers, Request
 from sip.overload import OverloadLimits
 
 
-def message(method: str) -> Request:
+def message(method: str = "MESSAGE") -> Request:
     return Request(method, "sip:34020000002000000001@3402000000", Headers([]))
 
 
@@ -60,14 +60,15 @@ async def raw_connection(net: SimulatedNetwork, received: list[bytes]) -> asynci
     return transport
 
 
+def ok(request: IncomingRequest) -> None:
+    request.respond(200)
+
+
 @asynccontextmanager
-async def serving(server: SipEndpoint) -> AsyncIterator[None]:
-    """Answer every request with 200."""
-
-    def ok(request: IncomingRequest) -> None:
-        request.respond(200)
-
-    task = asyncio.ensure_future(server.serve(ok))
+async def serving(
+    server: SipEndpoint, handle: Callable[[IncomingRequest], None] = ok
+) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(server.serve(handle))
     try:
         yield
     finally:
@@ -221,3 +222,72 @@ async def test_connection_that_a_peer_registered_over_is_kept_when_he_goes_on_el
         await asyncio.sleep(1000)
         assert b"lost" not in received + later
         serving_all.cancel()
+
+
+@pytest.mark.parametrize("bait", [b"", b"OPTIONS sip:", b"\r\n\r\n"])
+async def test_half_open_connection_is_closed(bait: bytes) -> None:
+    async with simulated() as (server, net):
+        received: list[bytes] = []
+        transport = await raw_connection(net, received)
+        if bait:
+            transport.write(bait)
+        await asyncio.sleep(9.5)
+        assert b"lost" not in received
+        await asyncio.sleep(1)
+        assert received[-1] == b"lost"
+        assert server.counters["dawdler_closed"] == 1
+
+
+async def test_connection_that_speaks_stays_and_a_drip_is_closed() -> None:
+    async with simulated() as (server, net), serving(server):
+        received: list[bytes] = []
+        transport = await raw_connection(net, received)
+        transport.write(OPTIONS)
+        await asyncio.sleep(600)
+        assert received[0].startswith(b"SIP/2.0 200")
+        assert b"lost" not in received
+        for byte in OPTIONS[:35]:
+            transport.write(bytes([byte]))
+            await asyncio.sleep(1)
+        assert received[-1] == b"lost"
+
+
+async def test_known_peers_pass_the_high_mark_and_strangers_wait() -> None:
+    known = {"10.0.0.5"}
+    async with simulated(inbox=2, is_known=lambda flow: flow.remote[0] in known) as (server, net):
+        stranger = SipEndpoint(network=net.host("10.0.0.9"))
+        friend = SipEndpoint(network=net.host("10.0.0.5"))
+        async with asyncio.TaskGroup() as group:
+            waiting = [
+                group.create_task(friend.request(message(), "udp://10.0.0.1:5060"))
+                for _ in range(3)
+            ]
+            await asyncio.sleep(0.1)
+            assert len(server._inbox) == 3
+            refused = await stranger.request(message(), "udp://10.0.0.1:5060")
+            assert (refused.status, refused.headers.get("Retry-After")) == (503, "10")
+            async with serving(server):
+                assert [(await task).status for task in waiting] == [200, 200, 200]
+                answered = await stranger.request(message(), "udp://10.0.0.1:5060")
+                assert answered.status == 200
+        assert server.counters["overload"] == 1
+        await stranger.aclose()
+        await friend.aclose()
+
+
+async def test_who_fails_again_and_again_is_turned_away() -> None:
+    def forbid(request: IncomingRequest) -> None:
+        request.respond(403)
+
+    limits = OverloadLimits(rate=1.0, burst=10.0)
+    async with (
+        simulated(is_known=lambda flow: False, overload=limits) as (server, net),
+        serving(server, forbid),
+    ):
+        guesser = SipEndpoint(network=net.host("10.0.0.9"))
+        target = "udp://10.0.0.1:5060"
+        statuses = [(await guesser.request(message(), target)).status for _ in range(5)]
+        assert statuses == [403, 403, 503, 503, 503]
+        await asyncio.sleep(60)
+        assert (await guesser.request(message(), target)).status == 403
+        await guesser.aclose()
