@@ -166,7 +166,7 @@ def idle_memory(python: str, counts: list[int]) -> None:
 
 
 def wait_until_served(port: int) -> None:
-    """Until something answers an OPTIONS-like datagram, or the port is taken."""
+    """Until the server has taken its port: it does so when all peers are known."""
     deadline = time.monotonic() + 120  # a hundred thousand peers register first
     while time.monotonic() < deadline:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
